@@ -115,8 +115,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--max-length", type=int, default=256)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--long", default=COLLECTIONS["long"], help="a collection of the data, or a path")
-    parser.add_argument("--short", default=COLLECTIONS["short"], help="a collection of the data, or a path")
+    parser.add_argument("--long", default=COLLECTIONS["long"], help="folder of long texts, in the test data or a path")
+    parser.add_argument(
+        "--short", default=COLLECTIONS["short"], help="folder of short texts, in the test data or a path"
+    )
     parser.add_argument("--json", type=Path, help="write the results to this file")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)

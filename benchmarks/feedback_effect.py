@@ -47,7 +47,7 @@ def searchers(collection: Collection, corpus: str, cache: Path) -> dict[str, Sea
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("collections", nargs="*", help=f"of {DATA}")
+    parser.add_argument("collections", nargs="*", help=f"collections, from {DATA}")
     parser.add_argument("--measure", default="nDCG@10")
     parser.add_argument("--few", type=float, default=5)
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "lsr-indexes")

@@ -174,7 +174,7 @@ def measure(folder: Path, cache: Path, rounds: int, rows: int | None) -> list[Re
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("collections", nargs="*", default=COLLECTIONS, help=f"of {DATA}")
+    parser.add_argument("collections", nargs="*", default=COLLECTIONS, help=f"collections, from {DATA}")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "lsr-vectors")
     parser.add_argument("--grown", type=int, help="number of documents, of which the first are real")

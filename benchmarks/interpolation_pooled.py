@@ -199,7 +199,7 @@ def report(dense: list[str], data: Path, output: Path) -> Iterator[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("collections", nargs="*", help=f"of {', '.join(COLLECTIONS)}")
+    parser.add_argument("collections", nargs="*", help=f"collections, from {', '.join(COLLECTIONS)}")
     parser.add_argument("--bge", type=Path, help="folder of bge-small-en-v1.5; without it, the dense side is MiniLM")
     parser.add_argument(
         "--max-length", type=int, default=256, help="maximum number of tokens of a document for dense encoders"

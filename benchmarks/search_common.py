@@ -92,7 +92,7 @@ class Indexes:
 
 @dataclass
 class Run:
-    """A run of the script. engines: the installed ones, lsr first."""
+    """A run of the script. engines: the installed engines, lsr first."""
 
     grids: dict[str, Grid]
     engines: list[str]

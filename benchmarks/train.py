@@ -221,7 +221,7 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=20, help="number of timed steps, a multiple of --warm-up")
-    parser.add_argument("--warm-up", type=int, default=5, help="number of steps before these")
+    parser.add_argument("--warm-up", type=int, default=5, help="number of steps before the timed ones")
     parser.add_argument("--batch", type=int, default=32, help="queries per step")
     parser.add_argument("--max-length", type=int, default=256)
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")

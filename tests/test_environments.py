@@ -100,7 +100,7 @@ def test_a_fork_after_a_dense_search() -> None:
     assert run_code(FORK_DENSE).stdout == "0\n0\n"
 
 
-def test_what_was_opened_is_read_from_another_working_directory(
+def test_an_opened_index_is_read_after_a_change_of_the_working_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -20,7 +20,7 @@ def test_sizes(text: str, size: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "GB", "-1GB", "4 GiB", "4GBs", "1e9", "nan", "1.GB", "4 apples"])
-def test_what_is_no_size(text: str) -> None:
+def test_invalid_sizes_are_refused(text: str) -> None:
     with pytest.raises(ParameterError, match="is not an amount of memory; write one like 4GB or 500MB"):
         parse_size(text)
 

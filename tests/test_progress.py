@@ -51,7 +51,7 @@ def test_a_failure_still_tells_how_far_it_got(
     assert re.fullmatch(r"encoding: 7, [\d.]+ documents/s", lines_of(capsys)[-1])
 
 
-def test_what_was_done_before_tells_nothing_of_the_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_steps_before_a_resume_do_not_count_for_the_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     monkeypatch.setattr(progress, "monotonic", lambda: now[0])
     figures = progress._Figures(1000, "documents")

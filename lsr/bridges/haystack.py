@@ -22,7 +22,7 @@ from lsr.bridges.row_store import RowStore
 from lsr.collections.sources import Document as Row
 from lsr.encoders.load import as_encoder
 
-STORED = "haystack"  # the column with everything of a document except its text, as JSON
+STORED = "haystack"  # column with a whole Haystack document, except its text, as JSON
 
 
 class LsrDocumentStore:
@@ -60,7 +60,7 @@ class LsrDocumentStore:
         Raises ValueError for anything but a list of Documents, DuplicateDocumentError.
         """
         if not isinstance(documents, list) or not all(isinstance(each, Document) for each in documents):
-            raise ValueError("write_documents takes a list of haystack.Document")
+            raise ValueError("documents is not a list of haystack.Document; give such a list")
         if policy != DuplicatePolicy.OVERWRITE:
             known = {row.doc_id for row in self.store.get([each.id for each in documents])}
             new = dict[str, Document]()

@@ -36,11 +36,11 @@ class LsrVectorStore(VectorStore):
     """A vector store in the folder of an index. `lsr index`, or the first added documents, create the index.
 
     folder, encoder: see RowStore. Each change is committed before its call returns.
-    filter, of searches: an SQL expression over metadata, or a dict of column -> value or list of values.
+    The argument `filter` of searches: an SQL expression over metadata, or a dict of column -> value or list of values.
 
-    A search returns only documents that share a term with the query. If the documents of the index are split, their
-    content is their best passage, and "start_index" in their metadata is its begin in the text; `get_by_ids` returns
-    whole texts.
+    A search returns only documents that share a term with the query. If the documents of the index are split, a search
+    returns the best passage of a document as its content, and the place of the passage's first character in the text
+    as "start_index" in its metadata. `get_by_ids` returns whole texts.
     """
 
     def __init__(self, folder: str | Path, encoder: EncoderLike | None = None) -> None:
@@ -60,7 +60,8 @@ class LsrVectorStore(VectorStore):
         metadata = metadatas or [{}] * len(given)
         if not len(given) == len(names) == len(metadata):
             raise ParameterError(
-                f"there are {len(given)} texts, {len(names)} ids and {len(metadata)} metadatas; give equally many"
+                f"there are {len(given)} texts, {len(names)} ids and {len(metadata)} metadatas; give an id and a "
+                "metadata for each text"
             )
         self.store.put([Row(*each) for each in zip(names, [""] * len(given), given, metadata, strict=True)])
         return names
@@ -104,8 +105,8 @@ class LsrVectorStore(VectorStore):
 class LsrRetriever(BaseRetriever):
     """A retriever that returns documents of a searcher, best first, with the score as "score" in their metadata.
 
-    Passages: see LsrVectorStore.
-    filter: see LsrVectorStore. request: further arguments of Searcher.search, such as feedback.
+    Passages and filter: see LsrVectorStore.
+    k: the maximum number of documents. request: further arguments of Searcher.search, such as feedback.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)

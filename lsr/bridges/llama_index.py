@@ -23,7 +23,8 @@ from lsr.vectors.sparse_vectors import SparseVectors
 class LsrNodeRetriever(BaseRetriever):
     """A retriever that returns documents of a searcher as nodes, best first.
 
-    The id of a node is the document's. If documents are split, the node is the best passage, with its begin and end.
+    The id of a node is the id of its document. If documents are split, the text of a node is the best passage, and the
+    node has the places of the passage's begin and end in the document.
     request: further arguments of Searcher.search, such as where="year >= 2020" or feedback="rocchio".
     """
 

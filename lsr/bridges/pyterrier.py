@@ -33,7 +33,7 @@ class LsrIndexer(pt.Indexer):
         return [["docno", "text"]]
 
     def index(self, iter: Iterable[Mapping[str, Any]], **kwargs: Any) -> LsrTransformer:
-        """Build the index; returns its retriever. Raises what build_index raises."""
+        """Build the index; returns its retriever. Raises the errors of build_index."""
         settings = {"id": "docno", "text": "text", **self.settings}
         return LsrTransformer(build_index(iter, self.folder, self.encoder, **settings))
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class RowStore:
     """A store of documents in an index. The first documents create the index.
 
-    folder: of an existing or a new index.
-    encoder: for a new index, as build_index takes it. An existing index is opened with its own encoder. An encoder made
+    folder: the folder of an existing or a new index.
+    encoder: the encoder of a new index, as build_index takes it. An existing index has its own encoder. An encoder made
         of your own code is not stored in the index and must be given again.
 
     Blanks at the ends of texts are not stored. Metadata are stored as `build_index` stores them, without None.
@@ -45,9 +45,10 @@ class RowStore:
         return 0 if self.searcher is None else self.searcher.documents
 
     def put(self, rows: Sequence[Document]) -> None:
-        """Add documents in one commit. Replaces documents with the same ids. Of an id given twice, the last one counts.
+        """Add documents in one commit. Replaces documents with the same ids.
 
-        Raises what build_index and Searcher.update raise; the index then does not change.
+        If several of the given documents have the same id, the last one is stored. Raises the errors of build_index and
+        Searcher.update; after an error, the index is unchanged.
         """
         rows = list({row.doc_id: row for row in rows}.values())
         if not rows:
@@ -88,7 +89,7 @@ class RowStore:
         ]
 
     def find(self, text: str, k: int, where: str | None = None, **request: Any) -> Hits:
-        """Searcher.search; no hits before the first document."""
+        """The hits of Searcher.search; no hits if there is no document yet."""
         return Hits() if self.searcher is None else self.searcher.search(text, k, where=where, **request)
 
 
@@ -103,7 +104,9 @@ def present(metadata: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def where_of(chosen: str | Mapping[str, Any] | None) -> str | None:
-    """The condition for `Searcher.search`: the given one, or that each column has the value, or one value of a list.
+    """The condition for `Searcher.search`. A text is the condition itself. None for no condition.
+
+    A dict becomes a condition: each column must have the given value, or one of the values of a given list.
 
     Raises ParameterError for a value that is not a text, number, bool, None or list of these.
     """

@@ -37,9 +37,10 @@ def semantic_search_lsr(
     index_kwargs: arguments of SeismicIndex.build. They are not changed.
     search_kwargs: arguments of SeismicIndex.search. They are not changed.
 
-    Returns, for each query, at most top_k of {"corpus_id": row, "score": inner product}, best first; the seconds of the
-    search; and, if output_index, the index. Raises ParameterError without documents and index, VectorsError for vectors
-    that do not match.
+    Returns a tuple: for each query, a list of at most top_k dicts {"corpus_id": row, "score": inner product}, best
+    first; the duration of the search in seconds; and, if output_index is set, the index.
+
+    Raises ParameterError without documents and index, and VectorsError for vectors that do not match.
     """
     if corpus_index is None:
         from lsr.index.seismic.seismic_index import SeismicIndex

@@ -55,7 +55,7 @@ class Asked(NamedTuple):
         return self.queries if isinstance(self.queries, SparseVectors | QueryVectors) else list(self.queries.values())
 
     def encoded(self, progress: bool = False) -> SparseVectors:
-        """The queries as vectors, with their ids. Raises what the encoder raises."""
+        """The queries as vectors, with their ids. Raises the errors of the encoder."""
         if isinstance(self.queries, SparseVectors):
             return self.queries
         snapshot = self.one.snapshot
@@ -105,8 +105,8 @@ def open_with_queries(
 ) -> Asked:
     """The queries at `spec`, and a searcher for them. If the queries are vectors, the searcher needs no encoder.
 
-    Raises what load_queries, read_matched and Searcher.open raise, and ParameterError for arguments that do not apply
-    to vectors.
+    Raises the errors of load_queries, read_matched and Searcher.open, and ParameterError for arguments that do not
+    apply to vectors.
     """
     # Text queries need neither these modules nor pyarrow.
     from lsr.collections.collection import load_queries
@@ -137,7 +137,7 @@ def open_with_query(
     device: str | None = None,
     dense: str | None = None,
 ) -> Asked:
-    """One query: a text, or an id in the file `queries`. Raises what open_with_queries raises.
+    """One query: a text, or an id in the file `queries`. Raises the errors of open_with_queries.
 
     dense: a file of dense vectors of the queries in the file, or of the one text.
     """

@@ -22,7 +22,7 @@ def check(index: options.IndexFolder, json: options.Json = False) -> None:
     with suppress(IndexFormatError):  # check_index reports it
         sharded = is_sharded(index)
     if sharded:
-        read_manifest(index)  # raises the error that names what takes shards
+        read_manifest(index)  # raises an error with the commands for sharded indexes
     report = check_index(index, progress=not json)
     if json:
         print_json(report.as_json())

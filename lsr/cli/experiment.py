@@ -27,7 +27,9 @@ def experiment(
         ),
     ] = None,
     offline_data: options.OfflineData = None,
-    plan: Annotated[bool, typer.Option("--plan", help="Only print what would be run and downloaded.")] = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Only print the collections, systems and downloads of the experiment.")
+    ] = False,
     device: options.Device = None,
     threads: options.Threads = None,
     json: options.Json = False,

@@ -323,7 +323,10 @@ def same_id_note(*runs: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def own_first(count: int, queries: int) -> str:
-    """The remark of `same_id_note`. queries: that have results. count: whose first result has the id of the query."""
+    """The remark of `same_id_note`.
+
+    queries: the number of queries with results. count: the number of those whose first result has the query's id.
+    """
     if count < max(2, queries / 2):
         return ""
     return (

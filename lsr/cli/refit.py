@@ -37,5 +37,5 @@ def refit(
     if json:
         print_json({"before": asdict(drift)})
         return
-    say(f"{index}: BM25 statistics are now of {counted(drift.documents, 'row')}. The drift was:")
+    say(f"{index}: BM25 statistics are now those of {counted(drift.documents, 'row')}. The drift was:")
     print_columns(drift_lines(drift))

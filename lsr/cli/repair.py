@@ -23,7 +23,7 @@ def repair(
             "documents again.",
         ),
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done, and change nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print the changes, and make none.")] = False,
     json: options.Json = False,
 ) -> None:
     """Remove the damaged segments from an index, and list the lost documents.

@@ -31,7 +31,8 @@ def reproduce(
     variants: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="PATTERN", help="Train the variants of this name alone, such as '*-0.1'. Can be repeated."
+            metavar="PATTERN",
+            help="Train only variants whose names match this pattern, such as '*-0.1'. Can be repeated.",
         ),
     ] = None,
     offline_data: options.OfflineData = None,

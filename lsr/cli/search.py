@@ -29,7 +29,9 @@ def search(
         str, typer.Argument(metavar="QUERY", help="Text of the query, in quotes. With --queries, the id of a query.")
     ],
     request: SearchRequest,
-    explain: Annotated[bool, typer.Option("--explain", help="Show what each term contributes to the score.")] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Show the contribution of each term to the score.")
+    ] = False,
     queries: options.Queries = None,
     dense: options.DenseOfQueries = None,
     encoder: options.OfQueries = None,

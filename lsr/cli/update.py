@@ -26,7 +26,7 @@ def update(
             "--delete-missing", help="Also delete the documents of the index that are not among the given documents."
         ),
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done, and change nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print the changes, and make none.")] = False,
     json: options.Json = False,
 ) -> None:
     """Replace documents whose ids are in the index, and add the others. If interrupted, run the same command to resume.

@@ -1,4 +1,4 @@
-"""The number of documents in a shard with a higher score than another document, of this shard or another one."""
+"""Exact ranks across shards: how many documents of a shard rank before a given document, of the same shard or not."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ from lsr.retrieval.snapshot import Snapshot
 def exact_place(
     snapshot: Snapshot, encoded: Mapping[str, Any], doc_id: str, request: SearchRequest
 ) -> tuple[int, float] | None:
-    """The number of documents before a document of this shard, and its score. None if it has no term of the query."""
+    """The number of documents of this shard that rank before the document, and the score of the document.
+
+    None if the document has no term of the query. encoded: see Snapshot.encode. Raises DeadlineError.
+    """
     for rows, scores in _deeper(snapshot, encoded, request):
         for place, row in enumerate(rows[0].tolist()):
             if row >= 0 and snapshot.doc_id(row) == doc_id:
@@ -27,8 +30,13 @@ def exact_place(
     return None
 
 
-def better(snapshot: Snapshot, encoded: Mapping[str, Any], score: float, equal: bool, request: SearchRequest) -> int:
-    """The number of documents with a higher score. equal: count equal scores, too."""
+def count_better(
+    snapshot: Snapshot, encoded: Mapping[str, Any], score: float, equal: bool, request: SearchRequest
+) -> int:
+    """The number of documents with a higher score. equal: also count documents with the same score.
+
+    Raises DeadlineError.
+    """
     before = 0
     for _, scores in _deeper(snapshot, encoded, request):
         before = int(np.count_nonzero(scores[0] >= score if equal else scores[0] > score))

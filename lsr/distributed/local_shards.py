@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from lsr.encoders.base import Encoder
 
 
-QUICK = ("hits",)  # methods that take less time than a thread: a search of two shards takes .33 instead of .38 ms
+QUICK = ("hits",)  # methods that take less time than starting threads: 0.33 instead of 0.38 ms for two shards
 
 
 class Answers(NamedTuple):
-    """The answers of shards. given: shard -> its answer. lost: shard -> the reason for no answer."""
+    """The answers of shards. given: shard -> its answer. lost: shard -> why it did not answer."""
 
     given: dict[int, Any]
     lost: dict[int, str]
@@ -30,16 +30,18 @@ class Shards(Protocol):
     """All shards of an index, in this process or elsewhere."""
 
     def ask(self, method: str, asked: Mapping[int, Sequence[Any]], *, writer: bool = False) -> Answers:
-        """The results of a method of some shards. asked: shard -> arguments.
+        """Call a method of Shard in some shards.
 
-        writer: ask the one replica with the changes. Raises the errors of the method, except for an unreadable shard.
+        asked: shard -> the arguments of the method. writer: call the one replica that holds uncommitted changes.
+
+        Raises the errors of the method. A shard that cannot be read is in `lost`, and raises only for a writer.
         """
 
     def close(self) -> None: ...
 
 
 class LocalShards:
-    """The shards in this process. folders: of the shards. encoder: see Shard."""
+    """The shards in this process. folders: the folder of each shard. device, encoder: see Shard."""
 
     def __init__(self, folders: Sequence[Path], device: str | None, encoder: Encoder | None) -> None:
         self._shards = [Shard(folder, device, encoder) for folder in folders]
@@ -48,7 +50,7 @@ class LocalShards:
     def ask(self, method: str, asked: Mapping[int, Sequence[Any]], *, writer: bool = False) -> Answers:
         """See Shards."""
         answers = Answers({}, {})
-        if len(asked) == 1 or processors() == 1 or method in QUICK:  # a thread would take longer
+        if len(asked) == 1 or processors() == 1 or method in QUICK:  # a thread takes longer to start
             for shard, arguments in asked.items():
                 try:
                     answers.given[shard] = getattr(self._shards[shard], method)(*arguments)
@@ -72,7 +74,7 @@ class LocalShards:
         answers.lost[shard] = str(error)
 
     def close(self) -> None:
-        """See Shard.close."""
+        """Close all shards; see Shard.close."""
         for shard in self._shards:
             shard.close()
         self._threads.shutdown()

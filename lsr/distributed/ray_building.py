@@ -17,7 +17,7 @@ from lsr.index.seismic.build.whole_collection import WholeCollection
 if TYPE_CHECKING:
     from lsr.distributed.shard_processes import BuildWork
 
-RETRIES = 5  # of a step after the loss of its process or machine
+RETRIES = 5  # a step is repeated so often if its process or machine is lost
 
 
 class PartEncoder:

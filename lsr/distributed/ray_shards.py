@@ -16,7 +16,7 @@ from lsr.errors import IndexFormatError, LsrError, ParameterError, ShardError, S
 
 SUSPECTED_FOR = 30.0  # seconds during which a replica that did not answer is asked last
 CALLS_AT_ONCE = 8  # per actor
-ROOM_FOR_S = 300.0  # seconds for Ray to start the actors, which may compile kernels
+START_TIMEOUT_S = 300.0  # long, because starting actors may compile kernels
 
 
 class ActorShards:
@@ -67,9 +67,11 @@ class ActorShards:
                 for some, entry in zip(self._replicas, folder.shards, strict=True)
                 for each in some
             ]
-            _, waiting = ray.wait(warm, num_returns=len(warm), timeout=ROOM_FOR_S)
+            _, waiting = ray.wait(warm, num_returns=len(warm), timeout=START_TIMEOUT_S)
             if waiting:
-                raise GetTimeoutError(f"{len(waiting)} of {len(warm)} did not start within {ROOM_FOR_S:.0f} s")
+                raise GetTimeoutError(
+                    f"{len(waiting)} of {len(warm)} actors did not start within {START_TIMEOUT_S:.0f} s"
+                )
         except RayError as error:
             self.close()
             raise ParameterError(f"the cluster did not start the shards ({_reason(error)}); add machines") from error
@@ -104,7 +106,10 @@ class ActorShards:
         return getattr(self._replicas[shard][replica], method).remote(*arguments)
 
     def _await(self, answers: Answers, shard: int, replica: int, reference: Any, left: float | None) -> str | None:
-        """Store the answer of a replica; returns the reason if there is none. Raises errors of all replicas."""
+        """Store the answer of a replica. Returns None, or the reason if the replica did not answer.
+
+        left: seconds to wait; None waits for a writer. Raises the errors that every replica would raise.
+        """
         import ray
         from ray.exceptions import RayError, RayTaskError
 

@@ -47,8 +47,9 @@ def route(
 ) -> list[list[int]]:
     """Write documents into the folder; returns the number of documents of each part of each shard.
 
-    schema: of the metadata, if it is known. Memory is bounded by MOST_HELD documents. Raises the errors of `documents`,
-        and StorageError.
+    schema: the types of the metadata; None to infer the types from the documents. digest: updated with each document.
+
+    At most MOST_HELD documents are in memory. Raises the errors of `documents`, and StorageError.
     """
     types = ColumnTypes(schema)
     rows_per_part = min(ROWS_PER_PART, max(MOST_HELD // shards, 64))
@@ -96,7 +97,7 @@ _TEXTS = ("doc_id", "title", "text")
 class ShardDocuments:
     """The documents of one shard in their original order, for SegmentMaker.
 
-    folder: written by `route`. counts: of each part.
+    folder: written by `route`. counts: the number of documents of each part of the shard.
     """
 
     def __init__(self, folder: Path, shard: int, counts: list[int]) -> None:
@@ -132,7 +133,8 @@ class PartDocuments:
             table = pq.read_table(self.name)
         except (OSError, pa.ArrowException) as error:
             raise StorageError(
-                f"{self.name}: cannot be read ({error}); delete the folder, and run the same build again"
+                f"{self.name}: cannot be read ({error}); delete the folder of the build (its name ends in .building), "
+                "and run the same build again"
             ) from error
         types = ColumnTypes()
         types.found = {each.name: each.type for each in self._schema}

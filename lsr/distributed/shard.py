@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from lsr.distributed.exact_ranks import better, exact_place
+from lsr.distributed.exact_ranks import count_better, exact_place
 from lsr.encoders.bm25 import BM25Encoder
 from lsr.encoders.load import load_encoder
 from lsr.errors import StorageError
@@ -33,15 +33,16 @@ if TYPE_CHECKING:
     from lsr.index.sparse_index import SparseIndex
     from lsr.retrieval.changes import UpdateReport
 
-NAMED = "named"  # the key of queries whose components have tokens for names
+NAMED = "named"  # key of queries with tokens in place of numbers of components
 KEPT = 2  # open generations: the searched one, and the one before, which searches may still use
 
 
 @dataclass(frozen=True)
 class ShardQueries:
-    """Queries for shards: texts, if each shard has its own vocabulary, like growing ones of BM25; else vectors.
+    """Queries for shards.
 
-    encoded: side -> vectors, from Snapshot.encode; or NAMED -> one dict, token -> weight, for each query.
+    texts: if each shard encodes, because vocabularies of BM25 grow separately. Otherwise None.
+    encoded: side -> vectors, from Snapshot.encode; or NAMED -> for each query, a dict of token -> weight.
     """
 
     texts: Sequence[str] | None
@@ -65,8 +66,10 @@ class ShardQueries:
 class ShardFound(NamedTuple):
     """The documents that a shard found.
 
-    rows: int64[queries, k], -1 for none. scores: float[queries, k]. ids: of the rows without -1, query by query.
-        generation: the searched one. recall: see Found.
+    generation: the searched generation.
+    rows: int64[queries, k], -1 where a query has fewer than k documents. scores: float[queries, k].
+    ids: for each query, the ids of its documents, without the places of -1.
+    recall: see Found.
     """
 
     generation: int
@@ -87,7 +90,8 @@ class Wanted(NamedTuple):
 class Shard:
     """A shard.
 
-    folder: of the shard. encoder: of queries; None if queries come as vectors, or the encoder is BM25.
+    folder: the folder of the shard. device: the device of the encoder.
+    encoder: encodes queries; None if queries arrive as vectors, or the encoder is BM25.
     """
 
     def __init__(self, folder: Path, device: str | None = None, encoder: Encoder | None = None) -> None:
@@ -109,7 +113,7 @@ class Shard:
                 index.search(query, 1, params)
 
     def at(self, generation: int) -> Snapshot:
-        """The snapshot of this generation, or of the newest one if a merge has replaced this one.
+        """The snapshot of a generation; that of the newest generation if a merge has removed the requested one.
 
         Raises the errors of Searcher.open.
         """
@@ -161,7 +165,10 @@ class Shard:
         ]
 
     def vectors(self, generation: int, rows: npt.NDArray[np.int64], named: bool) -> tuple[GatheredRows, list[str]]:
-        """The vectors of rows. named: components are the places of their tokens in a list, which is returned, too."""
+        """The vectors of documents, and a list of tokens. rows: int64[documents].
+
+        named: number components by the places of their tokens in this list. Otherwise, the list is empty.
+        """
         snapshot = self.at(generation)
         gathered = snapshot.index.gather(rows)
         if not named:
@@ -196,10 +203,12 @@ class Shard:
         snapshot = self.at(generation)
         return exact_place(snapshot, self._encoded(snapshot, query), doc_id, request)
 
-    def better(self, generation: int, query: ShardQueries, score: float, equal: bool, request: SearchRequest) -> int:
+    def count_better(
+        self, generation: int, query: ShardQueries, score: float, equal: bool, request: SearchRequest
+    ) -> int:
         """See lsr.distributed.exact_ranks."""
         snapshot = self.at(generation)
-        return better(snapshot, self._encoded(snapshot, query), score, equal, request)
+        return count_better(snapshot, self._encoded(snapshot, query), score, equal, request)
 
     def counts(self, generation: int, column: str, where: str | None) -> Counter[Any] | None:
         """See IndexMetadata.counts. None if this shard has no such column."""

@@ -42,7 +42,9 @@ _ROWS_AT_ONCE = 8192
 class BuildPlan:
     """The plan of a build, which all of its processes have.
 
-    folder: of the build. counts: documents of each part of each shard.
+    folder: the folder of the unfinished build. counts: the number of documents of each part of each shard.
+    split: cuts documents into passages; None for whole documents.
+    config, batch_size, threads, memory: see build_sharded_index.
     """
 
     folder: Path
@@ -101,7 +103,10 @@ def encode_part(plan: BuildPlan, encoder: Encoder, shard: int, part: int) -> int
 
 
 def survey_shard(plan: BuildPlan, encoder: Encoder, shard: int) -> WholeCollection:
-    """Finish the encoding of a shard with all parts; returns its number of rows and its largest weights."""
+    """Finish the encoding of a shard whose parts are all encoded.
+
+    Returns the number of rows of the shard, and the largest weight of each component. Raises StorageError.
+    """
     path = plan.encoding(shard)
     if not plan.is_built(shard):
         with ParquetWriter(path, encoder.dim, encoder.vocabulary, encoder.describe()) as writer:

@@ -65,15 +65,15 @@ def build_sharded_index(
     encoder: the encoder, as build_index takes it. An encoder that is not fitted is fitted on all documents. With a
         cluster, it cannot be an encoder made of your own code.
     shards: the number of shards.
-    config: settings of the shards. Default: IndexConfig(). Scales of components are those of all shards.
+    config: settings of the shards. Default: IndexConfig(). All shards have the same scales of components.
     cluster: None for this process; the address of a running Ray cluster, such as "auto"; or "local" for a new cluster
         on this machine. All of its machines must have `folder` at the same path.
     passages, id, text, title, batch_size: see build_index.
     device: the device of each encoder. "cuda" asks Ray for a GPU per encoder.
-    workers: the maximum number of parallel encoders. Default: as many as the cluster has room for.
-    threads: processors of each encoder, and of each shard that is built. None for 1.
-    memory: the maximum number of bytes for the vectors of one shard during its build. Default: a share of half the
-        machine's memory.
+    workers: the maximum number of parallel encoders. Default: limited only by the cluster.
+    threads: the number of threads of each encoder, and of each build of a shard. None for 1.
+    memory: the maximum number of bytes for the vectors of one shard during its build. Default: half of the machine's
+        memory, divided by the number of builds that run at once if all processors are used.
     progress: show bars on standard error.
 
     Documents are read once and written to FOLDER.building, with all temporary files. A killed build resumes from it:
@@ -162,7 +162,7 @@ def _routed(
                 )
             if plan["digest"] != digest.hexdigest():
                 raise CollectionError(
-                    f"{building}: has an unfinished build of documents other than those of {source.name} now; use the "
+                    f"{building}: has an unfinished build of other documents than {source.name} has now; use the "
                     "same documents to resume it, or delete the folder"
                 )
             return list(plan["counts"])
@@ -210,7 +210,7 @@ def _fitted(encoder: Encoder, source: Documents, plan: BuildPlan, device: str | 
 
 
 def _whole(surveys: Iterator[WholeCollection]) -> WholeCollection | None:
-    """The collection of all shards together."""
+    """The statistics of the whole collection, from those of the shards."""
     whole: WholeCollection | None = None
     for each in surveys:
         rows, maxima = (0, each.maxima) if whole is None else whole

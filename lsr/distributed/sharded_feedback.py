@@ -1,7 +1,7 @@
 """Pseudo-relevance feedback over shards: the steps of one index, with documents from all shards.
 
-The first search ranks the documents of all shards. The vectors of the best ones make the second query, which searches
-all shards.
+The first search ranks the documents of all shards. The vectors of the best documents change the query. The second
+search, with the changed query, ranks the documents of all shards again.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 class FoundInShards(NamedTuple):
     """The result of a search of shards.
 
-    asked: the queries of the last search: after feedback, the second ones. found: shard -> its documents. lost:
-        shard -> why it is missing.
+    asked: the queries of the last search. After feedback, these are the changed queries.
+    found: shard -> its documents. lost: shard -> why it did not answer.
     """
 
     asked: ShardQueries

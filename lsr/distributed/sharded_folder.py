@@ -35,14 +35,14 @@ def shard_name(number: int) -> str:
 def shard_of(doc_id: str, shards: int) -> int:
     """The number of the shard for the document with this id.
 
-    It is BLAKE2b of 64 bits of the id in UTF-8, as a little-endian whole number, modulo `shards`.
+    The number is the 64-bit BLAKE2b hash of the id in UTF-8, read as a little-endian integer, modulo `shards`.
     """
     return int.from_bytes(blake2b(doc_id.encode(), digest_size=8).digest(), "little") % shards
 
 
 @dataclass(frozen=True, slots=True)
 class ShardEntry:
-    """A shard in the manifest: its folder, the searched generation, and the number of documents of it."""
+    """A shard in the manifest: the name of its folder, the searched generation, and its number of documents."""
 
     name: str
     generation: int
@@ -54,7 +54,7 @@ class ShardedFolder:
     """The manifest of a sharded index.
 
     source: the name of the indexed documents.
-    folders: the folders below which paths of files are ids.
+    folders: the indexed folders of pages. The id of a page is its path below its folder.
     presets: {recall: parameters}, tuned on all shards.
     """
 
@@ -74,7 +74,7 @@ class ShardedFolder:
         return self.folder / self.shards[number].name
 
     def with_generations(self, changed: Mapping[int, tuple[int, int]]) -> Self:
-        """A copy with other generations, and numbers of documents, of some shards."""
+        """A copy with new entries of some shards. changed: shard -> (generation, number of documents)."""
         shards = list(self.shards)
         for number, (generation, documents) in changed.items():
             shards[number] = replace(shards[number], generation=generation, documents=documents)

@@ -111,7 +111,7 @@ class ShardedSearcher(Searches, HasFacts):
 
     @property
     def snapshot(self) -> ShardedSnapshot:
-        """What searches see now."""
+        """The snapshot that searches see now."""
         return self._snapshot
 
     @property

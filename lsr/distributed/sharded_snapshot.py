@@ -67,17 +67,17 @@ class ShardedSnapshot:
 
     @property
     def index(self) -> SparseIndex[Any]:
-        """That of the front."""
+        """The index of the front."""
         return self.front.index
 
     @property
     def vocabulary(self) -> Vocabulary | None:
-        """That of the front."""
+        """The vocabulary of the front."""
         return self.front.vocabulary
 
     @property
     def metadata(self) -> IndexMetadata:
-        """That of the front."""
+        """The metadata of the front."""
         return self.front.metadata
 
     @cached_property
@@ -88,7 +88,11 @@ class ShardedSnapshot:
     def encode(
         self, queries: Sequence[str] | SparseVectors | QueryVectors, sides: Sequence[SideName] = (SPARSE,)
     ) -> Mapping[str, Any]:
-        """Side -> the vectors of queries, see Snapshot.encode; what shards need to encode if each of them encodes."""
+        """Side -> the vectors of queries; see Snapshot.encode.
+
+        If each shard encodes texts, the dict is empty for texts, and has only NAMED for vectors; see ShardQueries.
+        Raises ParameterError.
+        """
         if isinstance(queries, QueryVectors) or DENSE in sides:
             raise ParameterError(
                 "sharded indexes have no dense vectors; remove side 'dense', interpolate and dense vectors of queries, "
@@ -101,7 +105,7 @@ class ShardedSnapshot:
         return self.named(self.front.encode(queries, sides)[SPARSE], self.front.token)
 
     def named(self, queries: SparseVectors, token: Callable[[int], str]) -> dict[str, Any]:
-        """Vectors for shards whose vocabularies differ. token: the name of a component."""
+        """Queries for shards whose vocabularies differ: weights by token. token: returns the token of a component."""
         rows = (queries.row(row) for row in range(len(queries)))
         return {NAMED: [{token(int(c)): float(w) for c, w in zip(*row, strict=True)} for row in rows]}
 
@@ -154,7 +158,9 @@ class ShardedSnapshot:
                 rankings = merge_rankings(found, len(some), request.k)
                 if lost:
                     said = ", ".join(self._names(lost))
-                    warnings.warn(f"results are incomplete: there are no documents of {said}", LsrWarning, stacklevel=2)
+                    warnings.warn(
+                        f"results are incomplete: they lack the documents of {said}", LsrWarning, stacklevel=2
+                    )
                 run |= {
                     name: {each.doc_id: each.score for each in ranking}
                     for name, ranking in zip(some, rankings, strict=True)
@@ -172,7 +178,8 @@ class ShardedSnapshot:
     ) -> FoundInShards:
         """Search all shards. Raises ParameterError, ShardError.
 
-        dropped: for each query the id of a document that is not returned. named: False to always raise ShardError.
+        dropped: for each query the id of a document that is not returned.
+        named: whether `missing` applies. False always raises ShardError for a missing shard.
         """
         request = self.prepared(request)
         if request.feedback is not None:
@@ -283,7 +290,7 @@ class ShardedSnapshot:
         return tuple(self.folder.shards[shard].name for shard in sorted(shards))
 
     def lost(self, answers: Answers, named: bool = True) -> dict[int, str]:
-        """The shards without an answer. Raises ShardError unless they are to be named."""
+        """The shards without an answer. Raises ShardError, unless `named` and `missing` allow to name them instead."""
         if answers.lost and not (named and self.missing == "name"):
             first = min(answers.lost)
             names = ", ".join(self._names(answers.lost))

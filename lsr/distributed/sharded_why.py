@@ -58,7 +58,10 @@ def _rank_in(ranking: list[Ranked], doc_id: str) -> int | None:
 
 
 def _verdict(own: Why, rank: int | None, threshold: float | None) -> Verdict:
-    """The verdict of all shards. If the score was high enough, the document was lost in a stage of its shard."""
+    """The verdict on a search of all shards.
+
+    If the score is above the threshold of all shards, the document was lost in a stage of its own shard.
+    """
     if rank is not None:
         return "returned"
     if own.verdict not in ("filtered out", "no shared term") and threshold is not None and own.score <= threshold:
@@ -76,7 +79,7 @@ def _exact_rank(
     before, score = place
     for other, request in requests.items():
         if other != shard:
-            before += shards.ask_one(other, "better", asked, score, other < shard, request)
+            before += shards.ask_one(other, "count_better", asked, score, other < shard, request)
     return int(before) + 1
 
 

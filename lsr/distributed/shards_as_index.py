@@ -22,16 +22,15 @@ from lsr.vectors.sparse_vectors import SparseVectors
 if TYPE_CHECKING:
     from lsr.distributed.sharded_snapshot import ShardedSnapshot
 
-_SHARD = 40  # bits of a row number within a shard
+_ROW_BITS = 40  # the lowest bits of a number are the row in the shard, the others the shard
 
 
 class ShardsAsIndex:
     """The shards as one index. Rows are numbered by shard, then row. Components are those of all shards together.
 
-    request: of all searches, without feedback; k and params are those of each search. dropped, named: see
-        ShardedSnapshot.find. found, lost: of the last search; lost has the shards that any call lacked.
-
-    Raises ShardError if a shard does not answer, unless it is to be named.
+    request: the request of all searches, without feedback. `search` replaces its k and params.
+    dropped, named: see ShardedSnapshot.find. Without `named`, methods raise ShardError if a shard does not answer.
+    found: shard -> the result of the last search. lost: the shards that did not answer a call.
     """
 
     def __init__(
@@ -66,7 +65,7 @@ class ShardsAsIndex:
         threads: int | None = 1,
         allowed: object = None,
     ) -> SearchResult:
-        """The k best documents of each query. allowed: ignored; it is in the request of all searches."""
+        """The k best documents of each query. allowed: ignored; the request has the allowed ids."""
         request = replace(self._request, k=k, params=params or SearchParams())
         asked = ShardQueries(None, self.encoded(queries))
         _, self.found, lost = self._snapshot.find(asked, request, threads, self._dropped, self._named)
@@ -74,14 +73,14 @@ class ShardsAsIndex:
         scores, rows = empty_result(len(queries), k)
         for query, ranking in enumerate(merge_rankings(self.found, len(queries), k)):
             for place, each in enumerate(ranking):
-                scores[query, place], rows[query, place] = each.score, (each.shard << _SHARD) + each.row
+                scores[query, place], rows[query, place] = each.score, (each.shard << _ROW_BITS) + each.row
         recalls = [each.recall for each in self.found.values() if each.recall is not None]
         return SearchResult(scores, rows, None, np.minimum.reduce(recalls) if recalls else None)
 
     def gather(self, rows: Array) -> GatheredRows:
-        """The vectors of documents that the last search returned; empty ones for those of a shard that is lost."""
+        """The vectors of documents from the last search. A document of a lost shard has an empty vector."""
         bm25 = self._snapshot.bm25
-        shards, inside = rows >> _SHARD, rows & ((1 << _SHARD) - 1)
+        shards, inside = rows >> _ROW_BITS, rows & ((1 << _ROW_BITS) - 1)
         places = {shard: np.flatnonzero(shards == shard) for shard in np.unique(shards).tolist()}
         asked = {
             shard: (self.found[shard].generation, inside[some], bm25 is not None) for shard, some in places.items()

@@ -27,8 +27,8 @@ LongDocuments = Literal["first", "max"]
 class TokenSpans(NamedTuple):
     """The tokens of a text without special tokens: int64[tokens] each.
 
-    components: of the tokens; -1 for a token without a component, or with that of all unknown tokens. begins, ends: in
-        characters of the text.
+    components: the component of each token; -1 for unknown tokens, and for tokens without a component.
+    begins, ends: the place of each token, in characters of the text.
     """
 
     components: npt.NDArray[np.int64]
@@ -81,7 +81,10 @@ class Encoder(Protocol):
         """Like encode_documents, for queries."""
 
     def literal(self, text: str, query: bool = False) -> set[int]:
-        """The components of the tokens in the text. All other components of its row are expansion."""
+        """The components of the tokens in the text. All other components of the text's vector are expansion.
+
+        query: whether the text is a query.
+        """
 
     def spans(self, text: str) -> TokenSpans | None:
         """All tokens of a document and their places; None if they are unknown."""

@@ -97,7 +97,7 @@ class BM25Encoder(HasFacts):
 
     @property
     def idf(self) -> npt.NDArray[np.float32]:
-        """float32 [dim]; do not write to it."""
+        """The IDF of each component, float32 [dim]. Do not change this array."""
         _ = self.vocabulary
         return self._idf
 

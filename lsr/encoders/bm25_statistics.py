@@ -5,9 +5,9 @@ A weight is v = tf / (tf + K), and K = k1 · (1 - b + b · dl / avgdl) is the sa
 
     K = k1 · (1 - b) / (1 - k1 · b · S / avgdl)
 
-gives the smallest tf = r · K of the document, which must be a whole number. With it, K = tf / r is exact, and so are
-all tf = r · K and dl = Σ tf. They are the counted numbers, not estimates, except for texts in which every word occurs
-hundreds of times. There they are fractions with the same weights.
+This K has rounding errors. It is made exact by the smallest tf = r · K of the document, which must be an integer: it is
+rounded, and K = tf / r. All other tf = r · K, and dl = Σ tf, are then exact counts. In texts in which every word occurs
+hundreds of times, the smallest tf cannot be rounded with certainty. Then tf are fractions that give the same weights.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ class LiveStatistics:
     def add(self, vectors: SparseVectors) -> None:
         """Count some documents. Vectors of fewer components are from before the encoder was extended.
 
-        Raises what counts_of raises.
+        Raises the errors of counts_of.
         """
         if self.tokens is not None:
             self.tokens += int(counts_of(self.encoder, vectors, self.rounding).lengths.sum())
@@ -191,10 +191,11 @@ def _mean(values: npt.NDArray[np.float64], frequency: npt.NDArray[Any]) -> float
 
 
 class Refit:
-    """An encoder fitted on documents by their vectors, and these vectors with its weights.
+    """A new fit of BM25 from document vectors, and the vectors with the weights of the new fit.
 
-    encoder: as if fitted on the texts, with the tokens that occur, sorted. Raises EncoderError without any token, and
-        for weights from which lengths do not follow.
+    encoder: the new encoder, equal to one fitted on the texts. Its vocabulary has the tokens that occur, sorted.
+
+    Raises EncoderError without any token, and if document lengths cannot be computed from the weights.
     """
 
     def __init__(self, live: LiveStatistics) -> None:

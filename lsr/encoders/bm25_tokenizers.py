@@ -17,7 +17,7 @@ from lsr.errors import EncoderError, LsrWarning, ParameterError
 PLAIN = "plain"
 OF_MODEL = "model"  # in encoder.json: the tokenizer is in the same folder
 TOKENIZER_FOLDER = "tokenizer"
-WITH_FUNCTION_WORDS = (PLAIN, "english", "porter")  # tokenizers without function words
+DROP_FUNCTION_WORDS = (PLAIN, "english", "porter")  # tokenizers that drop English function words
 _BIGRAMS = "bigrams"
 _UNLIMITED = 1 << 40  # tokens of a text
 
@@ -31,7 +31,7 @@ class Words:
     def __init__(self, name: str = PLAIN, cut_runs: bool = True) -> None:
         self.name = name
         self._cut_runs = cut_runs
-        self._left_out = FUNCTION_WORDS if name in WITH_FUNCTION_WORDS else frozenset[str]()
+        self._left_out = FUNCTION_WORDS if name in DROP_FUNCTION_WORDS else frozenset[str]()
 
     def tokens(self, text: str, query: bool = False) -> Sequence[str]:
         """The tokens of a text, in order."""
@@ -46,7 +46,7 @@ class Words:
         yield from ((token, begin, end) for token, (_, begin, end) in zip(tokens, found, strict=True))
 
     def describe(self) -> dict[str, Any]:
-        """A description as JSON: the differences from plain words without splitting."""
+        """A description as JSON. Plain words without splitting, the first version, have an empty description."""
         stemmed = {} if self.name == PLAIN else {"tokenizer": self.name, "snowball": snowball_version()}
         return {**({"unspaced": _BIGRAMS} if self._cut_runs else {}), **stemmed}
 
@@ -55,7 +55,7 @@ class Words:
 
 
 class ModelTokens:
-    """The tokens of a model's tokenizer, without special tokens such as unknown words. folder: of the tokenizer."""
+    """The tokens of a model's tokenizer, without special tokens such as unknown words. folder: that of the model."""
 
     name = OF_MODEL
 

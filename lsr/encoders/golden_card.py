@@ -20,8 +20,8 @@ _FOLDER, _SUFFIX = "cards", ".toml"
 class ScoreCheck:
     """The scores of some documents for a query.
 
-    tolerance: the allowed difference, as a share of the expected score, or of 1 if that is larger. source: of the
-        numbers. doubt: why they may be wrong; a difference is then reported, but is not a failure.
+    tolerance: the allowed difference, as a share of the expected score, or of 1 if that is larger. source: where the
+        scores were published. doubt: why the published scores may be wrong; a difference is then not a failure.
     """
 
     query: str
@@ -62,7 +62,10 @@ class WeightCheck:
 
 @table
 class OrderCheck:
-    """Documents, best first. Each must score at least `factor` times as much as the next. source: as above."""
+    """Documents, best first. Each must score at least `factor` times as much as the next.
+
+    source, doubt: as in ScoreCheck.
+    """
 
     query: str
     documents: tuple[str, ...]

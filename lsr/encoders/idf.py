@@ -31,8 +31,9 @@ Table = npt.NDArray[np.float32]
 def idf(frequencies: npt.NDArray[np.int64], documents: int) -> Table:
     """ln(1 + (N - n + 0.5) / (n + 0.5)), as in BM25; 1 if n is 0.
 
-    frequencies: int64 [components], n, the number of documents with each component. documents: N. The table that
-        OpenSearch ships with its inference-free models, recomputed (Geng et al. 2024).
+    frequencies: int64 [components], n, the number of documents with each component. documents: N.
+
+    This is the formula of the tables in OpenSearch's inference-free models (Geng et al. 2024).
     """
     n = frequencies.astype(np.float64)
     weights = np.where(n > 0, np.log1p((documents - n + 0.5) / (n + 0.5)), 1.0)

@@ -116,7 +116,7 @@ def as_encoder(
 ) -> Encoder:
     """`given` as an encoder: an Encoder, a name for load_encoder, with its defaults, or an argument for encoder_from.
 
-    dim, vocabulary: of an encoder that does not state them. Raises EncoderError.
+    dim, vocabulary: defaults for an encoder of your own code that does not state its own. Raises EncoderError.
     """
     if isinstance(given, str | os.PathLike):
         return load_encoder(given, device=device)

@@ -16,14 +16,20 @@ WITH_IDF = ("idf", "collection-idf")
 
 @dataclass(frozen=True, slots=True)
 class MethodPreset:
-    """A method.
+    """A published method: its heads, and its training as far as known.
 
-    query: a HeadSpec, or one of LOOKUPS. document: a HeadSpec, or "binary". shared: whether both sides have one
-        network. expanded: the method by which documents are expanded first, or "". regularizer, supervision, training:
-        as in `paper` and its authors' code, as far as known. max_length: tokens of a text. echo, bidirectional: as in
-        TransformerSpec and BackboneSpec. backbone: of the publication; any other works. query_backbone: of queries, if
-        it has another size. backbone_kind: "encoder" or "decoder". note: further remarks. doubt: what is not known for
-        certain.
+    query: a HeadSpec, or one of LOOKUPS.
+    document: a HeadSpec, or "binary".
+    regularizer, supervision, training: those of `paper` and its authors' code.
+    shared: whether one network encodes queries and documents.
+    expanded: the method by which documents are expanded first, or "".
+    max_length: the maximum number of tokens of a text.
+    echo, bidirectional: see TransformerSpec and BackboneSpec.
+    backbone: the backbone of the publication; any other can be used.
+    query_backbone: the backbone of queries, if the publication has a different one.
+    backbone_kind: "encoder" or "decoder".
+    note: further remarks.
+    doubt: the facts that are not certain.
     """
 
     name: str

@@ -13,7 +13,7 @@ from lsr.errors import ParameterError
 from lsr.vectors.normalize import indptr_of, row_steps, rows_of
 from lsr.vectors.sparse_vectors import SparseVectors
 
-# From the row and the weight of each posting of some whole rows to whether it is kept.
+# (row of each posting, weight of each posting) -> whether to keep each posting. Rows are complete.
 Keep = Callable[[npt.NDArray[np.int64], npt.NDArray[np.float32]], npt.NDArray[np.bool_]]
 
 SHARE_ROUNDING = 1e-9  # rounding error of sums of shares

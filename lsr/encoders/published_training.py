@@ -16,7 +16,7 @@ class PublishedPenalty:
 
 @dataclass(frozen=True, slots=True)
 class PublishedRegularizer:
-    """The penalties of both sides; None for none.
+    """The penalties of queries and documents; None for a side without a penalty.
 
     Strengths grow with the square of the step over the first `steps`, or `epochs`, and then stay; None if unknown.
     above: documents with at most this number of components have no penalty (l0 mask of Shen et al. 2025).
@@ -54,7 +54,7 @@ class Supervision:
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """Training settings. None or "" if unknown, and for no warm-up.
+    """Training settings. A setting is None or "" if it is unknown. warm_up is also "" if there was none.
 
     batch: queries per step, on all devices together. rate: learning rate. warm_up: steps, epochs, or a share.
     """

@@ -85,9 +85,9 @@ class BackboneSpec:
     """The files of a transformer.
 
     config: folder (or Hugging Face id) with config.json. weights: folder with model.safetensors or its shards.
-        tokenizer: folder with the tokenizer. prefix: of the names of the weights in the file. task: "masked-lm" and
-        "causal-lm" have an output layer over the vocabulary; "base" has none. bidirectional: make the attention of a
-        causal model bidirectional. pickled: the weights are in pytorch_model.bin.
+        tokenizer: folder with the tokenizer. prefix: the prefix of the names of weights in the file. task: "masked-lm"
+        and "causal-lm" have an output layer over the vocabulary; "base" has none. bidirectional: make the attention of
+        a causal model bidirectional. pickled: the weights are in pytorch_model.bin.
     """
 
     config: str

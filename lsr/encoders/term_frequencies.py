@@ -107,7 +107,7 @@ class TermFrequencyEncoder(HasFacts):
     def fit(self, texts: Iterable[str]) -> Self:
         """Compute the statistics of a collection, with the network's weights of every text. Replaces earlier ones.
 
-        Raises EncoderError if no frequency is above zero, and what the network raises.
+        Raises EncoderError if no frequency is above zero, and the errors of the network.
         """
         return self.fit_weights(map(self.network.encode_documents, batched(texts, TEXTS_AT_ONCE)))
 
@@ -154,7 +154,7 @@ class TermFrequencyEncoder(HasFacts):
     def encode_documents(
         self, texts: Sequence[str], batch_size: int | None = None, progress: bool = False
     ) -> SparseVectors:
-        """Document weights, below 1. Raises EncoderError before `fit`, and what the network raises."""
+        """Document weights, below 1. Raises EncoderError before `fit`, and the errors of the network."""
         self._check_fitted()
         return self.impacts(self.network.encode_documents(texts, batch_size, progress))
 

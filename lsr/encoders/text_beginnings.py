@@ -35,7 +35,7 @@ class TextBeginnings:
 
     @classmethod
     def of(cls, tokenizer: Any) -> TextBeginnings:
-        """For a tokenizer of transformers, which may be written in Python, or truncate at the beginning."""
+        """Cuts for a tokenizer of transformers. No cuts if it is written in Python, or truncates at the beginning."""
         return cls(None if tokenizer.truncation_side == "left" else getattr(tokenizer, "backend_tokenizer", None))
 
     def tokenize(

@@ -1,1 +1,1 @@
-"""Files of other tools: writing indexes in their formats, and reading these as vectors. One module per format."""
+"""Files of other tools: writes an index in the format of a tool, and reads such files as vectors. One module each."""

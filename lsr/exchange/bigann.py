@@ -21,6 +21,6 @@ def write(path: Path, rows: IndexRows, _scale: float | None, advance: Advance) -
 
 @contextmanager
 def read(path: Path, _scratch: Path) -> Iterator[OpenedVectors]:
-    """The vectors of a file, numbered from 0. Raises VectorsError."""
+    """Open a file. The ids of its rows are row numbers from 0. Raises VectorsError."""
     info = csr.read_info(path)
     yield OpenedVectors(info.dim, None, info.rows, iter_vectors(path))

@@ -29,7 +29,7 @@ from lsr.vectors.io.token_records import TokenRecord, numbered_lines
 WHAT = "a bulk request: lines of JSON, an index or create action and its document in turn"
 VECTOR, TEXT, METADATA = "vector", "text", "metadata"
 SMALLEST = float(np.finfo(np.float32).tiny)  # both servers reject subnormal numbers
-MODULUS = 2**15  # OpenSearch's sparse_vector keeps components modulo this
+MODULUS = 2**15  # OpenSearch's sparse_vector stores component numbers modulo 2**15
 MAX_ID = 512  # bytes
 
 
@@ -40,8 +40,8 @@ def write_tokens(path: Path, rows: IndexRows, _scale: float | None, advance: Adv
         raise VectorsError(f"{path}: token {names.index('')} is empty, but names of fields cannot be empty")
     dotted = sum("." in name for name in names)
     notes = (
-        f"{dotted} tokens contain dots: Elasticsearch supports these in sparse_vector fields since 8.16, and never in "
-        "rank_features",
+        f"{dotted} tokens contain dots: sparse_vector fields of Elasticsearch accept these from version 8.16 on, and "
+        "rank_features fields never do",
     )
     return _write(path, rows, list(map(as_text, names)), advance, notes if dotted else ())
 
@@ -96,7 +96,7 @@ class _BulkDocument(NamedTuple):
 
 @contextmanager
 def read(path: Path, _scratch: Path) -> Iterator[OpenedVectors]:
-    """The vectors of a request, plain or gzipped, which is read twice. Raises VectorsError."""
+    """Open a file of requests, plain or gzipped. The file is read twice. Raises VectorsError."""
     records = partial(_records, path)
     vocabulary = token_records.read_vocabulary(records)
     batches = token_records.iterate(records, 8192, vocabulary)
@@ -151,7 +151,7 @@ def _texts(path: Path) -> Iterator[Document]:
 
 
 def _plain(pairs: tuple[tuple[str, Any], ...]) -> dict[str, Any]:
-    """The object of pairs from `parsed`."""
+    """The dict for a JSON object, which `parsed` returns as pairs."""
 
     def plain(value: Any) -> Any:
         if isinstance(value, list):

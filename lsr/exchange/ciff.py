@@ -1,7 +1,8 @@
 """CIFF, the Common Index File Format (Lin et al., SIGIR 2020): posting lists with impacts as term frequencies.
 
-A Header, then its number of PostingsLists, then its number of DocRecords. Each is a message of Protocol Buffers after
-its length. Lists are in the order of their terms' UTF-8 bytes; a posting stores the gap from the document before.
+A file is a Header, all PostingsLists, and all DocRecords; the Header has their numbers. Each is a message of Protocol
+Buffers, preceded by its length. Lists are sorted by the UTF-8 bytes of their terms. A posting stores the difference
+between its document number and that of the posting before.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ WHAT = "an index in the Common Index File Format"
 LARGEST = 255  # largest impact without a given scale: readers that store a byte, such as BMP, support it
 POSTINGS_AT_ONCE = 1 << 22
 ROWS_AT_ONCE = 1 << 15
-MOST_TERMS = 2.0**63  # of a collection, and so of each term: an int64
+MOST_TERMS = 2.0**63  # CIFF stores the sum of all impacts as an int64
 _INT32, _INT64, _DOUBLE, _STRING = 5, 3, 1, 9  # types of FieldDescriptorProto
 _FIELDS: dict[str, dict[str, int | str]] = {
     "Header": {
@@ -84,14 +85,15 @@ def _messages() -> _Messages:
 def write(path: Path, rows: IndexRows, scale: float | None, advance: Advance) -> Written:
     """Write the file. Rows are read twice, and lists are written in the third pass. Impacts of 0 are dropped.
 
-    Raises MissingExtraError, VectorsError for more rows or components than CIFF can number, and ParameterError for a
-    scale with which all impacts add up to more than its counts of terms can hold.
+    Raises MissingExtraError; VectorsError if there are too many rows or components for CIFF; and ParameterError for a
+    scale with which the sum of all impacts does not fit in an int64.
     """
     kinds = _messages()
     for count, what in ((len(rows), "rows"), (rows.dim, "components")):
         if count > MAX_IMPACT:
             raise VectorsError(
-                f"{path}: {count:,} {what}, and CIFF numbers {MAX_IMPACT:,} at most; export smaller indexes"
+                f"{path}: the index has {count:,} {what}, and CIFF supports at most {MAX_IMPACT:,}; export a smaller "
+                "index"
             )
     frequencies = np.zeros(rows.dim, np.int64)
     largest = 0.0
@@ -123,8 +125,8 @@ def write(path: Path, rows: IndexRows, scale: float | None, advance: Advance) ->
         written, terms = int(kept.sum()), float(lengths.sum(dtype=np.float64))
         if terms >= MOST_TERMS:
             raise ParameterError(
-                f"scale {scale:g} makes impacts that add up to {terms:.4g}, and CIFF counts less than {MOST_TERMS:.4g};"
-                " give a smaller one"
+                f"scale {scale:g} is too large: the sum of all impacts is {terms:.4g}, and CIFF supports less than "
+                f"{MOST_TERMS:.4g}; use a smaller scale"
             )
         counts = {"num_postings_lists": int((kept > 0).sum()), "num_docs": len(rows)}
         totals = {"total_postings_lists": counts["num_postings_lists"], "total_docs": len(rows)}
@@ -173,7 +175,7 @@ def _put(file: BinaryIO, message: Message) -> None:
 
 @contextmanager
 def read(path: Path, scratch: Path) -> Iterator[OpenedVectors]:
-    """The vectors of a file, plain or gzipped. Their weights are its impacts. Raises VectorsError."""
+    """Open a file, plain or gzipped. The weights of the vectors are the impacts. Raises VectorsError."""
     kinds = _messages()
     with ExitStack() as stack:
         with reading_errors(path, WHAT):
@@ -181,7 +183,7 @@ def read(path: Path, scratch: Path) -> Iterator[OpenedVectors]:
             header = _get(file, kinds.header, "the header")
             if header.version != 1 or min(header.num_docs, header.num_postings_lists) < 0:
                 raise VectorsError(f"is CIFF of version {header.version}, but lsr reads version 1; expected {WHAT}")
-        ranges = -(-header.num_docs // ROWS_AT_ONCE)  # from the header, so that the file can have less
+        ranges = -(-header.num_docs // ROWS_AT_ONCE)  # num_docs is not trusted: the file may have fewer documents
         postings = SpilledPostings(scratch, lambda rows: rows // ROWS_AT_ONCE, ranges)
         terms = []
         for number in range(header.num_postings_lists):
@@ -206,7 +208,7 @@ def _rows(path: Path, file: BinaryIO, postings: SpilledPostings, count: int, dim
         first += len(ids)
     with reading_errors(path, WHAT):
         if file.read(1):
-            raise VectorsError("there are bytes after the last document of the header; write it again")
+            raise VectorsError("has more bytes after the documents that its header counts; export it again")
 
 
 def _ids(file: BinaryIO, begin: int, end: int) -> list[str]:
@@ -231,7 +233,7 @@ def _unpacked(message: Any, count: int) -> tuple[Array, Array]:
     if length and (gaps[0] < 0 or (gaps[1:] <= 0).any() or documents[-1] >= count or (impacts < 0).any()):
         raise VectorsError(
             f"the posting list of {message.term!r} has documents that do not ascend, are not among {count}, or have "
-            "negative frequencies; write it again"
+            "negative frequencies; export the file again"
         )
     return documents, impacts
 

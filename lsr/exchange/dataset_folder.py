@@ -30,7 +30,7 @@ from lsr.vectors.io.jsonl import checked_id
 from lsr.vectors.io.token_records import TokenRecord
 
 WHAT = "a folder of Parquet files with columns id, tokens or indices, and values"
-MARKER = "lsr.dataset.json"  # marks a folder that lsr wrote; datasets ignores it
+MARKER = "lsr.dataset.json"  # only folders with this file are replaced; the library datasets ignores the file
 ROWS_AT_ONCE = 1024
 POSTINGS_PER_FILE = 1 << 25
 
@@ -73,7 +73,7 @@ def write(path: Path, rows: IndexRows, _scale: float | None, advance: Advance) -
 
 @contextmanager
 def read(path: Path, _scratch: Path) -> Iterator[OpenedVectors]:
-    """The vectors of a Parquet file, a folder of these, or a folder of save_to_disk, read twice.
+    """Open a Parquet file, a folder of Parquet files, or a folder of save_to_disk. Files are read twice.
 
     Raises VectorsError.
     """

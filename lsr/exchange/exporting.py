@@ -21,8 +21,8 @@ class ExportReport(HasFacts):
     """The result of export_index.
 
     path: the written file or folder.
-    format: its format.
-    documents: the number of rows: passages, if documents are split.
+    format: the name of the format.
+    documents: the number of written rows. A row is a document, or a passage if documents are split.
     weights: the number of weights written.
     dropped: the number of weights not written, because the format cannot store them or they were rounded to 0.
     scale: the factor of the weights before rounding; None without rounding.

@@ -19,10 +19,10 @@ from lsr.exchange.opened_vectors import Read
 
 
 class ExchangeFormat(NamedTuple):
-    """A format.
+    """How to write and read a format.
 
-    rounded: whether weights become impacts. folder: whether the output is a folder. passes: number of passes over the
-        rows for writing.
+    rounded: whether weights are rounded to impacts. folder: whether the output is a folder, not a file.
+    passes: how often `write` reads all rows of the index.
     """
 
     write: Write

@@ -1,4 +1,4 @@
-"""Impacts: weights times a scale, rounded to whole numbers, for formats with term frequencies."""
+"""Impacts: weights times a scale, rounded to integers, for formats with term frequencies."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_IMPACT = 2**31 - 1  # a term frequency is an int32
 
 
 def impacts_of(weights: Array, scale: float) -> Array:
-    """int64[m]: float32 weights times `scale`, rounded, halves to the even number."""
+    """int64[m]: weights, float32[m], times `scale`, rounded to the nearest integer (halves to the even one)."""
     return np.rint(weights.astype(np.float64) * scale).astype(np.int64)
 
 

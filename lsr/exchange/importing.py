@@ -29,7 +29,7 @@ class ImportReport(HasFacts):
 
     path: the folder of vectors.
     format: the format of the source.
-    rows, weights, components: their numbers in the vectors.
+    rows, weights, components: the numbers of rows, of weights, and of components of the vectors.
     documents: the number of documents written; None if they were not requested.
     """
 

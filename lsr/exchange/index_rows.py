@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 
 class ExportedRow(NamedTuple):
-    """A row. components: uint32[m], ascending. weights: float32[m]. text, metadata: None and empty if not stored."""
+    """A row. components: uint32[m], ascending. weights: float32[m].
+
+    text: None if the index does not store texts. metadata: empty if the index does not store metadata.
+    """
 
     row_id: str
     components: Any
@@ -120,5 +123,6 @@ class Written(NamedTuple):
     left_out: int = 0
 
 
-# Writes all rows to a path. scale: None for that of the format, or without rounding.
+# (path, rows, scale, advance): write all rows to the path, and call `advance` with numbers of rows. scale: None for
+# the default scale of the format, and for formats that do not round.
 Write = Callable[[Any, IndexRows, float | None, Advance], Written]

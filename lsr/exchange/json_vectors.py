@@ -51,7 +51,7 @@ def write_seismic(path: Path, rows: IndexRows, _scale: float | None, advance: Ad
 
 @contextmanager
 def read(path: Path, _scratch: Path) -> Iterator[OpenedVectors]:
-    """The vectors of a file, plain or gzipped, or of all files of a folder. Raises VectorsError."""
+    """Open a file, plain or gzipped, or all files of a folder. Raises VectorsError."""
     vocabulary = read_vocabulary(path)
     dim = 0 if vocabulary is None else len(vocabulary)
     yield OpenedVectors(dim, vocabulary, None, iter_vectors(path, vocabulary=vocabulary), lambda: _documents(path))

@@ -32,7 +32,7 @@ MAX_VARCHAR = 65_535  # bytes
 
 
 def write(path: Path, rows: IndexRows, _scale: float | None, advance: Advance) -> Written:
-    """Write the file without rows that have no weights, which Milvus rejects."""
+    """Write the file. Rows without weights are left out, because Milvus rejects them."""
     names = [f'"{component}"' for component in range(rows.dim)]
     columns = [ID, VECTOR, *([TEXT] if rows.has_texts else []), *([METADATA] if rows.has_metadata else [])]
     schema = pa.schema([(name, pa.string()) for name in columns])
@@ -61,7 +61,7 @@ def write(path: Path, rows: IndexRows, _scale: float | None, advance: Advance) -
 
 
 def read(path: Path, _scratch: Path) -> AbstractContextManager[OpenedVectors]:
-    """The vectors of a file, which is read twice. Raises VectorsError."""
+    """Open a file. The file is read twice. Raises VectorsError."""
     rows = TableRows(path, WHAT, (ID, VECTOR), (TEXT, METADATA))
     return opened(lambda: _records(rows))
 

@@ -20,7 +20,10 @@ ROWS_AT_ONCE = 8192
 
 
 class NumberedRecord(NamedTuple):
-    """One row. place: for messages. components, weights: the lists of the file, not checked."""
+    """One row of a file.
+
+    place: file and line, for error messages. components, weights: the lists in the file, not checked yet.
+    """
 
     place: str
     row_id: str
@@ -29,7 +32,7 @@ class NumberedRecord(NamedTuple):
     document: Document | None = None
 
 
-Records = Callable[[], Iterator[NumberedRecord]]  # starts again with each call
+Records = Callable[[], Iterator[NumberedRecord]]  # each call reads from the beginning
 
 
 @contextmanager

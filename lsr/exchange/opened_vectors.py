@@ -13,7 +13,7 @@ from lsr.vectors.vocabulary import Vocabulary
 
 
 class OpenedVectors(NamedTuple):
-    """The vectors of a file, which are read once.
+    """The vectors of a file. `batches` can be read once.
 
     vocabulary: the tokens of the components; None if components have only numbers.
     total: the number of rows; None if it is unknown before all are read.
@@ -27,5 +27,5 @@ class OpenedVectors(NamedTuple):
     documents: Callable[[], Iterator[Document]] | None = None
 
 
-# Opens a path. The folder is for temporary files of formats in another order.
+# (path, folder): open the path. The folder is for temporary files, which formats that are not sorted by row need.
 Read = Callable[[Path, Path], AbstractContextManager[OpenedVectors]]

@@ -28,7 +28,7 @@ VECTOR = "sparse"  # name of the vector in a point
 
 
 def write(path: Path, rows: IndexRows, _scale: float | None, advance: Advance) -> Written:
-    """Write points. Their ids are UUIDs of version 5 of the documents' ids, which are in the payload."""
+    """Write points. The id of a point is the version 5 UUID of the document's id. The payload has the document's id."""
     weights = 0
     with replacing_lines(path) as write:
         for row in rows.rows(advance):
@@ -45,7 +45,7 @@ def write(path: Path, rows: IndexRows, _scale: float | None, advance: Advance) -
 
 
 def read(path: Path, _scratch: Path) -> AbstractContextManager[OpenedVectors]:
-    """The sparse vectors of points, plain or gzipped, which are read twice. Raises VectorsError."""
+    """Open a file of points, plain or gzipped. The file is read twice. Raises VectorsError."""
     return opened(lambda: _records(path))
 
 

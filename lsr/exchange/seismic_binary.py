@@ -30,9 +30,12 @@ ROWS_AT_ONCE = 8192
 
 
 def write(path: Path, rows: IndexRows, _scale: float | None, advance: Advance) -> Written:
-    """Write the file. Raises VectorsError for more rows than it can count."""
+    """Write the file. Raises VectorsError if the number of rows does not fit in a uint32."""
     if len(rows) > MAX_ROWS:
-        raise VectorsError(f"{path}: Seismic's inner format has {MAX_ROWS} rows at most, not {len(rows)}")
+        raise VectorsError(
+            f"{path}: the index has {len(rows)} rows, and Seismic's inner format supports at most {MAX_ROWS}; export "
+            "a smaller index"
+        )
     weights = 0
     with replacing_file(path) as file:
         file.write(np.uint32(len(rows)).astype("<u4").tobytes())
@@ -46,7 +49,7 @@ def write(path: Path, rows: IndexRows, _scale: float | None, advance: Advance) -
 
 @contextmanager
 def read(path: Path, _scratch: Path) -> Iterator[OpenedVectors]:
-    """The vectors of a file, numbered from 0. The file is read twice. Raises VectorsError."""
+    """Open a file. The ids of its rows are row numbers from 0. The file is read twice. Raises VectorsError."""
     total, dim = 0, 0
     for components, _ in _rows(path):
         total += 1
@@ -79,11 +82,11 @@ def _rows(path: Path) -> Iterator[tuple[Array, Array]]:
             components = _numbers(file, "<u4", length, f"row {row}").astype(np.int64)
             yield components, _numbers(file, "<f4", length, f"row {row}")
         if file.read(1):
-            raise VectorsError(f"there are bytes after its {count} rows; expected {WHAT}")
+            raise VectorsError(f"has more bytes after its {count} rows; expected {WHAT}")
 
 
 def _numbers(file: BinaryIO, dtype: str, count: int, what: str) -> Array:
     content = file.read(count * np.dtype(dtype).itemsize)
     if len(content) < count * np.dtype(dtype).itemsize:
-        raise VectorsError(f"it ends in {what}; it is truncated or not {WHAT}")
+        raise VectorsError(f"the file ends before the end of {what}; it is truncated, or not {WHAT}")
     return np.frombuffer(content, dtype)

@@ -16,12 +16,12 @@ _RECORD = np.dtype([("key", "<u4"), ("other", "<u4"), ("impact", "<u4")])
 
 
 def bounds_of(keys: Array) -> list[int]:
-    """The begins of runs of equal keys, and the end of the last run. keys: sorted and not negative."""
+    """The place of the first posting of each key, and the number of postings. keys: integers[m], sorted, from 0."""
     return [*np.flatnonzero(np.diff(keys.astype(np.int64), prepend=-1)).tolist(), len(keys)]
 
 
 class KeyPostings(NamedTuple):
-    """Postings of one range, sorted by key, and for each key in the order in which they were added. uint32[m] each."""
+    """Postings of one range of keys: uint32[m] each. Sorted by key; postings of a key are in the order of addition."""
 
     keys: Array
     others: Array
@@ -29,10 +29,12 @@ class KeyPostings(NamedTuple):
 
 
 class SpilledPostings:
-    """Postings by key, on disk. The key is a component and the other number a row, or the reverse.
+    """Postings that are written in any order and read by key. Only the postings of one range of keys are in memory.
 
-    folder: has a file for each range. range_of: integers[n] -> int64[n], the ranges of keys, from 0 to before `count`,
-        ascending like the keys. One range at a time is in memory.
+    To turn rows into posting lists, the key is the component, and the other number the row; or the reverse.
+
+    folder: for one file per range. count: the number of ranges.
+    range_of: keys, integers[n] -> the range of each key, int64[n], below `count`. A larger key has no lower range.
     """
 
     def __init__(self, folder: Path, range_of: Callable[[Array], Array], count: int) -> None:

@@ -13,10 +13,10 @@ from lsr.storage.reading import anchored
 
 
 class TableRows:
-    """A Parquet file, a folder of these, or a folder of datasets' save_to_disk. Raises VectorsError.
+    """The rows of a Parquet file, a folder of Parquet files, or a folder of datasets' save_to_disk.
 
-    what: the expected contents, for messages. required: columns that the file must have. others: further columns to
-        read.
+    what: the expected contents, for messages. required: columns that the file must have. others: columns to read if
+        the file has them. Raises VectorsError.
     """
 
     def __init__(self, path: Path, what: str, required: Sequence[str], others: Sequence[str]) -> None:

@@ -14,7 +14,7 @@ _SUFFIX = ".toml"
 
 
 def recipe_names() -> list[str]:
-    """Those of the papers, then the small ones."""
+    """The names of all recipes: first those of papers, then the small ones."""
     here = files(__name__)
     return _names(here) + [f"{_SMALL}/{name}" for name in _names(here / _SMALL)]
 

@@ -19,7 +19,11 @@ Clusters = Mapping[str, Mapping[str, str]]
 
 
 def clusters_of(qrels: Mapping[str, Mapping[str, int]], relevant: int) -> dict[str, str]:
-    """Query id -> its relevant documents: queries with the same ones are not independent evidence."""
+    """Query id -> the name of its cluster. Queries with the same relevant documents are in one cluster.
+
+    They are not independent evidence: a change of one document's vector changes the results of all of them.
+    relevant: the lowest grade of a relevant document.
+    """
     return {
         query_id: "\n".join(sorted(doc_id for doc_id, grade in grades.items() if grade >= relevant))
         for query_id, grades in qrels.items()
@@ -27,9 +31,10 @@ def clusters_of(qrels: Mapping[str, Mapping[str, int]], relevant: int) -> dict[s
 
 
 def contrast_table(part: VariantGroup, measured: Sequence[Measured], clusters: Clusters, measure: str) -> Table:
-    """Every contrast of the part, over the zero-shot collections together and on each other collection.
+    """The result of each contrast in each scope: the zero-shot collections together, and each other collection.
 
-    low, high: the interval of hierarchical_bootstrap. p is corrected by Holm's method over the contrasts of one scope.
+    Columns low and high: the 95 % interval of hierarchical_bootstrap. Column p (Holm): p, corrected by Holm's method
+    for the number of contrasts in the scope.
     """
     columns = [Column("contrast"), Column("on"), Column("difference", 4), Column("low", 4), Column("high", 4)]
     figures = figures_of(measured)
@@ -51,7 +56,7 @@ def contrast_table(part: VariantGroup, measured: Sequence[Measured], clusters: C
 
 
 def scopes_of(part: VariantGroup) -> dict[str, list[Judged]]:
-    """ZERO_SHOT -> all of its collections, if there are any; the name of each other collection -> itself."""
+    """Scope -> its collections: ZERO_SHOT -> all zero-shot collections; the name of another one -> itself."""
     scopes: dict[str, list[Judged]] = {}
     for judged in sorted(part.tests, key=lambda each: each.group != ZERO_SHOT):
         scopes.setdefault(ZERO_SHOT if judged.group == ZERO_SHOT else judged.name, []).append(judged)

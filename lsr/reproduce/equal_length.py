@@ -1,4 +1,8 @@
-"""Comparing curves at equal length of documents. Between variants, a curve is linear in the logarithm of the length."""
+"""Comparing curves at equal length of documents, because longer documents have more non-zeros and better rankings.
+
+A curve is one method with several strengths of its penalty. Its points are the variants: the mean number of non-zeros
+of a document, and a measure. Between two points, the measure is interpolated linearly in the logarithm of the length.
+"""
 
 from __future__ import annotations
 
@@ -35,10 +39,12 @@ def curves_of(part: VariantGroup) -> dict[str, list[str]]:
 def equal_length_table(
     part: VariantGroup, measured: Sequence[Measured], clusters: Clusters, measures: Sequence[str]
 ) -> tuple[Table, list[str]]:
-    """Every curve against the baseline's, at the ends and the middle of their common range; and curves without one.
+    """Compare each curve with the baseline's curve, at the ends and the middle of their common range of lengths.
+
+    Also returns a sentence for each curve that has no length in common with the baseline.
 
     The length of a variant is the mean over seeds and the collections of a scope. Tests are those of
-    hierarchical_bootstrap; p is corrected by Holm's method over the comparisons of one scope and measure.
+    hierarchical_bootstrap. p is corrected by Holm's method for the number of comparisons of one scope and measure.
     """
     figures, curves = figures_of(measured), curves_of(part)
     rows: list[list[Value]] = []
@@ -83,14 +89,14 @@ def _length(figures: Mapping[tuple[str, str], Sequence[Figures]], judged: Judged
 
 
 def _shared(first: Sequence[float], second: Sequence[float]) -> list[float]:
-    """Ends and (geometric) middle of the lengths that both curves have; empty if there are none."""
+    """The ends and the geometric middle of the range of lengths that both curves cover; empty without such a range."""
     ranges = [[each for each in lengths if each] or [0.0] for lengths in (first, second)]
     low, high = max(map(min, ranges)), min(map(max, ranges))
     return [low, math.sqrt(low * high), high] if 0 < low < high else []
 
 
 def _between(variants: Sequence[str], lengths: Mapping[str, float], place: float) -> dict[str, float]:
-    """Variant -> weight, for the two variants around `place`."""
+    """Variant -> its weight in the interpolation at the length `place`, for the two variants around it."""
     known = [each for each in variants if lengths[each]]
     below = max((each for each in known if lengths[each] <= place), key=lambda each: lengths[each])
     above = min((each for each in known if lengths[each] >= place), key=lambda each: lengths[each])

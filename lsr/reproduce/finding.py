@@ -15,11 +15,12 @@ MINED = "mined"  # DataConfig.negatives: the mined negatives of the group
 
 @dataclass(frozen=True)
 class Variant:
-    """A variant: one way to train.
+    """One way to train an encoder.
 
-    config: its seed is replaced by each of the seeds; its MINED negatives are replaced by those of the group; its
-        teacher, if its scores are to be stored, is replaced by scores of the group's positives and negatives.
-    curve: variants of one curve differ only in a strength; "" for a curve of its own.
+    config: the configuration of the training. Each seed replaces its seed. The group's mined negatives replace MINED.
+        Stored scores of the group's positives and negatives replace a teacher whose scores are to be stored.
+    curve: the name of the curve. Variants of one curve differ only in the strength of a penalty. "" for a curve with
+        this variant only.
     """
 
     name: str
@@ -30,7 +31,7 @@ class Variant:
 class Contrast(NamedTuple):
     """A tested difference: the mean over the variants `second`, minus that over `first`.
 
-    BM25, the bag of words and the start can be among them (lsr.reproduce.reference_rows.REFERENCES).
+    first, second: names of variants, or of reference rows (lsr.reproduce.reference_rows.REFERENCES).
     """
 
     name: str
@@ -40,14 +41,14 @@ class Contrast(NamedTuple):
 
 @dataclass(frozen=True)
 class VariantGroup:
-    """Variants that are compared with each other: of one training collection, and one budget.
+    """Variants that are compared with each other. All of them train on the same collection for the same steps.
 
     tests: the collections on which they are compared.
     baseline: the variant, or the curve, against which others are tested.
-    start: an encoder that is measured beside them, untrained; "" for the pruned start of the baseline.
+    start: an untrained encoder that is also measured. "" for the baseline before its training, with pruned vectors.
     lexical: a backbone whose output layer is replaced by one that returns the tokens of a text
         (lsr.reproduce.lexical_start); variants name it as their backbone.
-    components: of the mean text, at the start.
+    components: the number of components that the mean text has at the lexical start.
     miners: encoders whose indexes are searched for negatives.
     negatives: number per query from each index.
     queries: number of random queries for mining; None for all.

@@ -23,14 +23,17 @@ from lsr.training.training_config import EncoderConfig, RegularizerConfig, Teach
 
 RATE = 5e-4
 BATCH = 8
-QUERY_PENALTY = DOCUMENT_PENALTY = Penalty(FLOPS, 1.0)  # of sides that expand; chosen by the resulting lengths
+QUERY_PENALTY = DOCUMENT_PENALTY = Penalty(FLOPS, 1.0)  # only for sides that expand; the strength gives useful lengths
 SCORED_QUERIES = 1500
-# Rate of the only factor of a binary side: at the usual rate, it never reaches the scale of the teacher's margins.
+# A binary side learns a single number, the factor of its weights. With the usual learning rate, this factor never
+# reaches the scale of the teacher's margins.
 FACTOR_RATE = 0.02
 
 _MLP_QUERY = HeadSpec("mlp", "log1p", "sum", special_positions=False)
 _MLP_DOCUMENT = replace(_MLP_QUERY, pooling="max")
-# Cell -> the method, and heads that replace its own. All cells have two separate networks.
+# A cell is a combination of a kind of queries (q) and a kind of documents (d): binary weights (bin), weights of the
+# text's own tokens (mlp), or expansion (mlm). Cell -> its method preset, and query and document heads that replace
+# those of the preset. All cells have separate networks for queries and documents.
 CELLS: dict[str, tuple[str, HeadSpec | None, HeadSpec | None]] = {
     "qbin-dmlp": ("qbin-dmlp", None, None),
     "qbin-dmlm": ("sparta", None, None),
@@ -43,7 +46,7 @@ CELLS: dict[str, tuple[str, HeadSpec | None, HeadSpec | None]] = {
 }
 
 
-# The bag of words is the cell in which both sides learn only a factor.
+# The bag of words, a reference row, stands for the cell qbin-dbin, in which there is nothing to learn but factors.
 CONTRASTS = (
     Contrast("document weights", ("bag-of-words", "qmlp-dbin", "qmlm-dbin"), ("qbin-dmlp", "qmlp-dmlp", "qmlm-dmlp")),
     Contrast("query weights", ("bag-of-words", "qbin-dmlp", "qbin-dmlm"), ("qmlp-dbin", "qmlp-dmlp", "qmlp-dmlm")),
@@ -53,7 +56,7 @@ CONTRASTS = (
     Contrast("document expansion, queries expanded", ("qmlm-dmlp",), ("qmlm-dmlm",)),
     Contrast("query expansion, documents not expanded", ("qmlp-dmlp",), ("qmlm-dmlp",)),
     Contrast("query expansion, documents expanded", ("qmlp-dmlm",), ("qmlm-dmlm",)),
-    # Half of the gain by both expansions beyond the sum of their single gains: below 0 if they cancel each other.
+    # Half of (gain of both expansions - sum of the gains of each alone). Negative if the expansions cancel each other.
     Contrast("interaction of the expansions", ("qmlp-dmlm", "qmlm-dmlp"), ("qmlp-dmlp", "qmlm-dmlm")),
 )
 

@@ -1,9 +1,9 @@
 """A test whether one way to train is better than another, over collections, queries and seeds at once.
 
-A paired test over queries takes the two trainings and the collection as given. Here, all three are sampled: the
-collections, in each of them its clusters of queries, and for each way to train its seeds, the same for all collections,
-because one training is measured on all of them. Sampling with replacement at every level of a hierarchy is Davison and
-Hinkley 1997, section 3.8, strategy 1; seeds are crossed with collections, not nested in them.
+A paired test over queries takes the two trainings and the collection as given. Here, all of them are sampled with
+replacement: the collections, the clusters of queries of each drawn collection, and the seeds of each way to train. The
+drawn seeds are the same for all collections, because one training is measured on all of them. Sampling with replacement
+at every level of a hierarchy is Davison and Hinkley 1997, section 3.8, strategy 1.
 
 Few seeds make the test optimistic: the variance over n seeds drawn with replacement is (n - 1) / n of the true one.
 """
@@ -53,20 +53,23 @@ def bootstrap_difference(
 ) -> Difference:
     """The difference over all collections with equal weights.
 
-    drawn: whether collections are drawn, so that the result is about others like these. Otherwise, as for a single
-        collection, only queries and seeds are drawn. Raises ParameterError without collections, or if they
-    have different numbers of seeds.
+    drawn: whether collections are drawn, so that the result holds for other collections of this kind. False draws only
+        queries and seeds, as for a single collection.
+
+    Raises ParameterError without collections, or if they have different numbers of seeds.
     """
     if not collections:
-        raise ParameterError("there is no collection to compare on; give at least one")
+        raise ParameterError("collections is empty; give the results on at least one collection")
     seeds = {(len(each.first), len(each.second)) for each in collections}
     if len(seeds) != 1:
-        raise ParameterError(f"collections have {sorted(seeds)} seeds; all must have the same number")
+        raise ParameterError(
+            f"the collections have different numbers of seeds (first, second): {sorted(seeds)}; give the same for all"
+        )
     [(of_first, of_second)] = seeds
     random = np.random.default_rng(seed)
     weights = [_drawn(random, samples, count) for count in (of_first, of_second)]
     means = np.zeros(samples)
-    for place in range(len(collections)):  # queries are drawn for each drawn collection, also if it is drawn twice
+    for place in range(len(collections)):  # a collection that is drawn twice gets two draws of queries
         chosen = random.integers(len(collections), size=samples) if drawn else np.full(samples, place)
         for number, each in enumerate(collections):
             at = chosen == number
@@ -84,7 +87,10 @@ def _drawn(random: np.random.Generator, samples: int, count: int) -> Values:
 
 
 def _of_collection(random: np.random.Generator, cases: Cases, first_seeds: Values, second_seeds: Values) -> Values:
-    """float64 [samples]: the difference with other queries, and with these shares of the seeds [samples, seeds]."""
+    """float64[samples]: the difference for drawn queries of the collection.
+
+    first_seeds, second_seeds: the share of each seed, [samples, seeds].
+    """
     sizes = np.bincount(cases.clusters).astype(np.float64)
     drawn = _drawn(random, len(first_seeds), len(sizes))
     queries = drawn @ sizes

@@ -1,9 +1,9 @@
 """An equal start for all kinds of heads: a masked language model with a head that returns a text's own tokens.
 
 A head with one weight per token (mlp) starts as a bag of words: all tokens have the same weight. A head over the
-vocabulary (mlm) starts as the language model of its backbone, or as the retriever of a trained checkpoint, and so has
-already learned a part of the task. Here, the transform before the output layer is fitted, by least squares, to turn the
-state of every position into the embedding of its own token. No judgments, teachers or masked words are used.
+vocabulary (mlm) starts as the language model of its backbone, and so already knows related words. To compare the two
+heads, this module makes a backbone with which an mlm head also starts as a bag of words: least squares fit the
+transform before the output layer, so that it turns the state of a position into the embedding of the position's token.
 """
 
 from __future__ import annotations
@@ -24,24 +24,30 @@ from lsr.errors import EncoderError
 from lsr.storage.files import storage_errors
 
 TEXTS, TOKENS, TEXTS_AT_ONCE = 1000, 64, 50
-OWN_LOGIT = math.e - 1  # log(1 + z) of it is 1, the first weight of heads with one weight per token
+OWN_LOGIT = math.e - 1  # its weight, log(1 + logit), is 1, like the initial weights of mlp heads
 RIDGE = 1e-3
-# Large enough for GELU to be the identity, small enough for bfloat16 to distinguish neighbors.
+# Bias before GELU, which the layer norm after GELU removes. At this size, GELU is the identity, and bfloat16 still
+# distinguishes the states.
 SHIFT = 5.0
 
 
 def write_lexical_start(backbone: str, texts: Iterable[str], components: int, folder: Path) -> None:
-    """Write a BERT with such a head, and its tokenizer, into `folder`, which appears when it is complete.
+    """Write a BERT with a lexical start, and its tokenizer, into `folder`. The folder appears when it is complete.
 
-    The embeddings and layers are those of `backbone`; the output matrix is tied to the embeddings. With the threshold,
-    one bias for all components, the mean text has `components` of them; with the scale, the median token of a text has
-    OWN_LOGIT. texts: the first TEXTS are used. Raises EncoderError for a backbone other than BERT, StorageError.
+    The embeddings and layers are those of `backbone`, and the output matrix is tied to the embeddings. All components
+    share one bias, which gives the mean text `components` components. The scale of the logits gives the median token of
+    a text the logit OWN_LOGIT.
+
+    texts: the texts for the fit, of which the first TEXTS are used. Raises StorageError, and EncoderError for a
+        backbone other than BERT.
     """
     found = find_checkpoint(backbone)
     place = str(found.folder)
     model = load_backbone(found.name, BackboneSpec(place, place, place, task="base")).model
     if not isinstance(model.config, BertConfig):
-        raise EncoderError(f"{found.name}: is a {model.config.model_type}; a lexical start needs a BERT")
+        raise EncoderError(
+            f"{found.name}: is a {model.config.model_type}, but a lexical start needs a BERT; choose another backbone"
+        )
     tokenizer = load_tokenizer(found.name, place)
     batches = list(_batches(model, tokenizer, list(islice(texts, TEXTS))))
     embeddings = model.get_input_embeddings().weight.detach().float()

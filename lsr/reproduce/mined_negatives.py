@@ -65,10 +65,11 @@ def mine_for(
 def store_teachers(
     config: TrainingConfig, folder: Path, offline_data: Path | None, device: str | None, progress: bool
 ) -> TrainingConfig:
-    """The configuration with stored scores instead of teachers whose scores are stored.
+    """Let teachers score the data, and return the configuration with the stored scores in place of the teachers.
 
-    Each teacher scores the positives and negatives of the configuration's data once, into its own folder in `folder`. A
-    killed call resumes. Raises the errors of opening teachers, reading data and scoring.
+    Only teachers whose scores are to be stored are replaced. Each of them scores the positives and negatives of the
+    configuration's data once, into its own folder in `folder`. A killed call resumes. Raises the errors of opening
+    teachers, reading data and scoring.
     """
     teacher = config.teacher
     if teacher is None or not teacher.store:

@@ -22,14 +22,16 @@ BGE_SMALL = "BAAI/bge-small-en-v1.5"
 
 STEPS = 1000
 QUERY_TOKENS, TOKENS = 32, 64
-# Approximate ratio of a query's sum of IDF weights to its number of tokens, by which scores are divided.
+# Queries with IDF weights have scores that are larger than those of binary queries, by about this ratio of the sum of
+# their weights to their number of tokens. Dividing by it makes the scores comparable.
 IDF_TEMPERATURE = 7.0
 
-# Questions of SQuAD's development articles, with the sentence of the answer; and of other articles.
+# Questions about articles of SQuAD's development set, each with the sentence that has its answer. The test split
+# has other articles.
 SENTENCES = DataConfig("squad-nqg", "dev", group=2, negatives=MINED)
 SENTENCES_TEST = Judged("squad-nqg", "squad-nqg", "test")
 
-# No variant is trained on these, and nothing is chosen on them.
+# No variant is trained on these collections, and no setting was chosen by their results.
 UNSEEN = tuple(
     Judged(name, path, "test", group=ZERO_SHOT)
     for name, path in (
@@ -59,7 +61,7 @@ def training(
     teacher: TeacherConfig | None = None,
     batch_size: int = 32,
 ) -> TrainingConfig:
-    """The configuration of a training in bfloat16. rate: of whole networks."""
+    """The configuration of a training in bfloat16. rate: the learning rate of networks."""
     return TrainingConfig(
         encoder,
         (data,),

@@ -29,7 +29,7 @@ PLANS: dict[str, Callable[..., Plan]] = {
 
 
 def find_plan(name: str, steps: int | None = None) -> Plan:
-    """The plan of a name. steps: of each training; None for those of the plan.
+    """The plan with a name. steps: the number of steps of each training; None for the plan's default.
 
     Raises ParameterError for an unknown name.
     """
@@ -54,7 +54,7 @@ def with_variants(plan: Plan, patterns: Sequence[str]) -> Plan:
     for part in plan.parts:
         kept = tuple(each for each in part.variants if any(fnmatchcase(each.name, pattern) for pattern in patterns))
         if not any(part.baseline in (each.name, each.curve) for each in kept):
-            raise ParameterError(f"variants are compared with {part.baseline}; also name a variant of it")
+            raise ParameterError(f"the baseline {part.baseline} is not among the named variants; name it, too")
         known = {*REFERENCES, *(each.name for each in kept)}
         contrasts = tuple(each for each in part.contrasts if {*each.first, *each.second} <= known)
         parts.append(replace(part, variants=kept, contrasts=contrasts))

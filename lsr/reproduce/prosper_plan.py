@@ -15,13 +15,13 @@ from lsr.training.training_config import DataConfig, EncoderConfig, RegularizerC
 RATE = 2e-4
 TOKENS = 64
 BATCH = 16
-COMPONENTS = 5000  # of the mean text at the start: dense enough for a window to have an effect
+COMPONENTS = 5000  # the mean text has so many at the start, so that a focusing window has an effect
 QUERY_WINDOW, DOCUMENT_WINDOW = 64, 128
 NARROWING = WindowConfig((256, 128, QUERY_WINDOW), (512, 256, DOCUMENT_WINDOW))
 PENALTIES = RegularizerConfig(query=(Penalty(FLOPS, 5e-3),), document=(Penalty(FLOPS, 1e-3),))
 
-# Tweets to the claims that they make, web queries to functions, and headlines to their claims: a third of the batches
-# each, because nine of ten pairs are headlines.
+# Pairs of tweet and claim, of web query and function, and of headline and claim. Each kind is a third of the batches,
+# because nine of ten pairs are headlines.
 PAIRS = (
     DataConfig("checkthat2020-claims", "train", group=1, weight=1),
     DataConfig("cosqa", "dev", group=1, weight=1),

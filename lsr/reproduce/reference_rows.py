@@ -24,13 +24,13 @@ STARTS_PRUNED = {"prune_documents": "top-k:256", "prune_queries": "top-k:64"}
 def reference_systems(
     config: TrainingConfig, start: str, folder: Path, device: str | None, offline_data: Path | None
 ) -> list[System]:
-    """The systems REFERENCES.
+    """The systems of the reference rows, in the order of REFERENCES.
 
-    BM25 stems and reads whole documents. The bag of words counts the common tokens of a query and a document, in the
-    backbone's vocabulary and up to the number of tokens that the variants read.
+    BM25 stems words and reads whole documents. The score of the bag of words is the number of tokens that a query and a
+    document share. It uses the backbone's tokenizer and the variants' maximum numbers of tokens.
 
-    config: of the baseline, with its seed. start: see VariantGroup. folder: for the files of these systems. Raises
-        EncoderError, CollectionError, StorageError.
+    config: the configuration of the baseline, with a seed. start: see VariantGroup. folder: for the files of these
+        systems. Raises EncoderError, CollectionError, StorageError.
     """
     options = {"dtype": config.optimizer.precision, "max_length": config.encoder.max_length}
     bag, untrained = folder / BAG_OF_WORDS, folder / UNTRAINED

@@ -47,19 +47,19 @@ def reproduce(
     threads: int | None = None,
     progress: bool = False,
 ) -> list[str | Table]:
-    """Run a plan in `folder`; returns its report, paragraphs and tables.
+    """Run a plan in `folder`; returns the paragraphs and tables of its report.
 
         PART/backbone/              the backbone with a lexical start
         PART/negatives/             negatives, the indexes for mining them, and the scores of each teacher
         PART/references/            the encoders of the reference rows
-        PART/trainings/             VARIANT-SEED, see lsr.training.training_folder, without the checkpoints
+        PART/trainings/             a folder VARIANT-SEED per training, see lsr.training.training_folder
         PART/experiment/            see lsr.experiment.runner
         PART/cache/                 documents by id
         report.md, *.csv, plots/    see lsr.reproduce.reproduction_report; plots only of curves
         reproduction.json           the plan; written first
 
-    Existing parts are reused, so that a killed reproduction resumes, as long as the folder is not moved: its path is in
-    the configurations.
+    Existing parts are reused, so that a killed reproduction resumes. Do not move the folder: the configurations of
+    trainings contain its path.
 
     seeds: number of seeds; they are 1, 2 and so on.
     variants: see with_variants; other variants can follow in the same folder.
@@ -107,7 +107,7 @@ def _mark(folder: Path, plan: Plan) -> None:
         raise StorageError(f"{path}: is damaged ({error!r}); choose another folder") from error
     if before != described:
         raise ParameterError(
-            f"{folder}: has results of another reproduction, number of steps or version; choose another folder"
+            f"{folder}: has results of another plan, number of steps or version of the plan; choose another folder"
         )
     with replacing_file(path) as file:
         file.write(described.encode())

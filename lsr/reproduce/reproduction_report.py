@@ -1,7 +1,7 @@
 """The report of a reproduction: report.md, *.csv and plots/*.svg, written again each time.
 
-A figure is the mean over the seeds, with their standard deviation. Differences are tested over collections, queries and
-seeds (lsr.reproduce.hierarchical_bootstrap), those of curves at equal length of documents.
+A figure is the mean over the seeds, with the standard deviation over seeds. Differences are tested over collections,
+queries and seeds (lsr.reproduce.hierarchical_bootstrap). Curves are compared at equal length of documents.
 """
 
 from __future__ import annotations

@@ -22,8 +22,8 @@ from lsr.training.training_config import EncoderConfig, RegularizerConfig, Teach
 
 RATE = 5e-4
 STRENGTHS = (0.001, 0.01, 0.1)
-# 10 of the whole batch's scores between 0 and 1 (at 30, nearly all of the target is one document), times the
-# temperature: see distillation.
+# Teachers' scores are between 0 and 1 in each batch. A factor of 10 makes a useful target distribution: with 30, one
+# document has nearly all of the probability. The temperature is a factor, too; see `distillation`.
 SCALE = 10.0 * IDF_TEMPERATURE
 _DENSE, _SPARSE = (BGE_SMALL,), (TINY,)
 TEACHERS = {

@@ -44,10 +44,10 @@ def attach(
     """Add an encoder, texts, or both to an index of vectors, in one commit; returns the new generation.
 
     folder: the folder of the index.
-    encoder: the encoder that produced the vectors, or one with the same vocabulary, as Searcher.open takes it. It
-        replaces an encoder that the index has.
-    documents: the documents, as build_index takes them, with the ids of the index, or in its order if it has no ids.
-        Documents that are not in the index are ignored; metadata are not stored.
+    encoder: the encoder that produced the vectors, or one with the same vocabulary, as Searcher.open takes it. An
+        existing encoder of the index is replaced.
+    documents: the documents, as build_index takes them. They need the ids of the index, or, if the index has no ids,
+        the order of its rows. Documents that are not in the index are ignored; metadata are not stored.
     id, text, title: columns of a table, or keys of dicts; see build_index.
     progress: show a bar on standard error.
 
@@ -112,7 +112,8 @@ def _attach_texts(writer: IndexWriter, generation: Generation, documents: Docume
         ids = IdColumn.open(scratch, IDS) if generation.commit.has_ids else None
         if ids is None and len(texts) != len(generation.rows):
             raise CollectionError(
-                f"{documents.name}: has {len(texts)} documents, and the index, which has no ids, {len(generation.rows)}"
+                f"{documents.name}: has {len(texts)} documents, but the index has {len(generation.rows)}; give exactly "
+                "the documents of the index, in its order, because it has no ids"
             )
         first = 0  # the number of a segment's first live row, for indexes without ids
         for segment in generation.segments:

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from lsr.vectors.vocabulary import Vocabulary
 
 PASSAGES = "passages"  # entry of a commit: how documents are split
-FOLDERS = "folders"  # entry of a commit: the indexed folders, below which paths of files are ids
+FOLDERS = "folders"  # entry of a commit: the indexed folders; the id of a file is its path below one of them
 _KNOWN = "{!r} is already the id of a document in the index; update the document, or give another id"
 
 
@@ -90,8 +90,8 @@ class Changes:
             self.close()
             raise StorageError(f"{folder}: the dense vectors have changed; refresh the searcher, and try again")
         self._encodings: list[Path] = []
-        self._begun: dict[Path, None] = {}  # with those of failed calls
-        self._folders: list[str] = []  # of the added files
+        self._begun: dict[Path, None] = {}  # also the folders of failed calls, which could resume
+        self._folders: list[str] = []  # folders whose files have been added
         self.pending = False  # whether there is anything to commit
 
     def add_documents(self, documents: Documents, *, batch_size: int | None, progress: bool) -> int:
@@ -197,7 +197,7 @@ class Changes:
         try:
             self._remove(encodings)
         except StorageError as error:
-            said = f"generation {generation} is on disk, and what it was made of could not be removed ({error})"
+            said = f"generation {generation} is on disk, but temporary files could not be removed ({error})"
             warnings.warn(said, LsrWarning, stacklevel=2)
         return generation
 
@@ -350,7 +350,7 @@ class Changes:
 
 
 def _all_new(some: list[Document], documents: Documents, writer: IndexWriter) -> list[Document]:
-    """Raises CollectionError for the first document whose id is in the index."""
+    """The given documents. Raises CollectionError for the first document whose id is in the index."""
     known = writer.contains([document.doc_id for document in some])
     if known.any():
         doc_id = some[int(known.argmax())].doc_id
@@ -367,9 +367,10 @@ def read_given(
     text: str | None,
     title: str | None,
 ) -> tuple[Any, Documents | None]:
-    """The given vectors and documents: (vectors, None) or (None, documents); see Searcher.add.
+    """The arguments of Searcher.add as (vectors, None) or (None, documents).
 
-    vocabulary: of the index, for stored vectors. Raises CollectionError, VectorsError, ParameterError.
+    vocabulary: the vocabulary of the index; stored vectors are read over it. Raises CollectionError, VectorsError,
+        ParameterError.
     """
     if isinstance(documents, str | os.PathLike) and is_vectors(os.fspath(documents)):
         documents = SparseVectors.read(expanded(documents), vocabulary)
@@ -381,6 +382,6 @@ def read_given(
 
 
 def folders_of(documents: Documents) -> list[str]:
-    """The folders of the documents, below which paths of files are ids. Only folders whose names JSON can hold."""
+    """The folders below which files have their paths as ids. Folders whose names are not UTF-8 are left out."""
     folders = documents.folders if isinstance(documents, DocumentSet) else []
     return [each for each in folders if is_utf8(each)]

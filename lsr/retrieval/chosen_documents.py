@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _AT_ONCE = 1024
 
 Choose = Callable[[list[Document]], Iterable[Document]]
-See = Callable[[list[Document], list[Document]], None]  # a batch of the given documents, and the chosen ones among them
+See = Callable[[list[Document], list[Document]], None]  # (a batch of documents, the chosen documents of the batch)
 
 
 class ChosenDocuments:

@@ -109,8 +109,8 @@ def add_dense(
     encoder: a dense encoder, or precomputed dense vectors, as build_index takes them: matched by ids of documents, or
         in their order.
     config: settings of the dense index. Default: DenseConfig().
-    documents: the documents of the index, as build_index takes them; their ids are compared. Needed only if the index
-        stores no texts, and then in its order.
+    documents: the documents of the index, as build_index takes them. Needed only if the index stores no texts; they
+        must then have the ids and the order of the index.
     batch_size, threads, progress: see build_index.
 
     Passages are encoded as build_index encodes them. If the process is killed, the same call resumes from
@@ -142,7 +142,7 @@ def add_dense(
             mine = _first_rows(parts, rest, segment.rows)
             with writer.revised_segment(segment.name, but=DENSE_FOLDER) as new:
                 write_dense_beside(new / DENSE_FOLDER, mine, segment.rows, encoder, config, threads, progress)
-        del rows  # they hold the generation, and with it its files
+        del rows  # the rows keep old files of the index open, which the commit removes
         number = writer.commit()
     with storage_errors(encoding):
         shutil.rmtree(encoding)
@@ -177,7 +177,7 @@ def _add_given(
                 parts = _given_rows(segment, vectors, first)
                 write_dense_beside(new / DENSE_FOLDER, parts, len(segment), vectors, config, threads, progress)
             first += segment.entry.live
-        del generation, segment, ids  # or its files would stay
+        del generation, segment, ids  # these keep old files of the index open, which the commit removes
         return writer.commit()
 
 

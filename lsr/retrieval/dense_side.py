@@ -29,7 +29,8 @@ class Dense:
 
     index: a dense index, its folder, or the generation whose segments have dense vectors.
     encoder: a dense encoder, or the name or folder for load_dense_encoder.
-    beside: the identity of the sparse index; StorageError if another one is there when the dense index is opened.
+    beside: the identity of the sparse index. Opening the dense index raises StorageError if the folder has another
+        sparse index by then.
 
     The first use, not the constructor, raises IndexFormatError for a damaged index, and EncoderError if the encoder
     cannot be loaded or has another dimension than the index.
@@ -98,7 +99,7 @@ class Dense:
     ) -> Dense | None:
         """The dense vectors of a generation's segments; None if no segment has any. Opens nothing yet.
 
-        before: those of an earlier generation. The encoder and the vectors of common segments are taken from it.
+        before: the dense vectors of an earlier generation. Its encoder and its vectors of common segments are reused.
         """
         first = first_dense(each.folder for each in generation.segments)
         if first is None:

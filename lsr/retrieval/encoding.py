@@ -26,7 +26,8 @@ T = TypeVar("T")
 class Documents(Protocol):
     """Documents to encode: a `lsr.collections.collection.Collection`, or an object with the same methods.
 
-    `documents` starts again with each call and returns the same documents in the same order. count: for progress bars.
+    Each call of `documents` returns the same documents in the same order. count: the number of documents, for progress
+    bars; None if unknown.
     """
 
     @property
@@ -37,7 +38,7 @@ class Documents(Protocol):
 
 
 class Anew(Generic[T]):
-    """An iterable that calls a function for each iteration."""
+    """An iterable that can be iterated several times. start: returns a new iterator for each iteration."""
 
     def __init__(self, start: Callable[[], Iterator[T]]) -> None:
         self._start = start
@@ -128,7 +129,7 @@ def encode_to_file(
     batch_size: int | None = None,
     progress: bool = False,
 ) -> VectorsInfo:
-    """Encode all documents into one file, .npz, .jsonl or .jsonl.gz, by way of the folder PATH.encoding.
+    """Encode all documents into one file, .npz, .jsonl or .jsonl.gz. After a kill, the call resumes from PATH.encoding.
 
     Standard output ("-") and pipes get JSON lines. All vectors must fit in memory. The encoder is not saved. Raises
     VectorsError for a .csr file, which cannot store ids.

@@ -38,7 +38,7 @@ _PART = "a Parquet part of expansions written by lsr"
 
 
 class Expanded(NamedTuple):
-    """Counts. words: the number of words added to all documents."""
+    """The result of expand_collection: the number of documents, and the total number of words added to them."""
 
     documents: int
     words: int
@@ -128,7 +128,7 @@ def _records(collection: Collection, work: Path) -> Iterator[tuple[dict[str, Any
     """(line of the corpus, number of added words) of each document."""
     for document, expansion in zip_longest(collection.documents(), _read_words(work)):
         if document is None or expansion is None or expansion[0] != document.doc_id:
-            raise CollectionError(f"{collection.name}: has changed since it was expanded; expand it again")
+            raise CollectionError(f"{collection.name}: has changed during the expansion; run the same call again")
         doc_id, words = expansion
         text = f"{document.text} {words}".strip() if words else document.text
         record = {"_id": doc_id, "title": document.title, "text": text}

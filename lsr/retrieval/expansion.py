@@ -1,4 +1,4 @@
-"""The terms of a hit that are expansion: of its text, of the query, or of both."""
+"""The expansion terms of a hit: terms whose tokens are missing in the query, in the document, or in both."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ if TYPE_CHECKING:
 
 
 def expansion(encoder: Encoder | None, query: str | None) -> Callable[[Hit], dict[str, Any]]:
-    """A function for hits: {"expanded": {token: the texts that lack it, of "query" and "document"}}.
+    """A function that returns the expansion terms of a hit: {"expanded": {token: ["query", "document"]}}.
 
-    Terms in both texts are omitted, and so is "expanded" without other terms. A side with unknown tokens is omitted,
-    too: a query vector, an index without texts, an encoder made of your own code.
+    The list of a token names the texts that lack it. The dict is empty without expansion terms. A text whose tokens
+    are not known is never named: that of a query vector or of an encoder made of your own code. Without the text of the
+    document, the dict is empty.
     """
     in_query = set() if query is None or encoder is None else _tokens(encoder, encoder.literal(query, query=True))
 

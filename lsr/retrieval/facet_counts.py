@@ -31,7 +31,7 @@ def in_hits(column: str, hits: Iterable[Hit]) -> Counter[Any]:
 
 
 def together(parts: Iterable[Mapping[Any, int]]) -> Counter[Any]:
-    """The sums of the counts of several parts."""
+    """Value -> the sum of its counts in several parts of an index."""
     total: Counter[Any] = Counter()
     for part in parts:
         for value, count in part.items():

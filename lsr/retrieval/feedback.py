@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lsr.index.rows import GatheredRows
 
 SHORTEST = 1e-3  # document vectors of at most this length are skipped
-FREQUENT = 0.1  # share of the documents: more frequent terms are no feedback terms of BM25
+FREQUENT = 0.1  # BM25: terms in a larger share of the documents are not used for feedback
 
 
 def dense_feedback(
@@ -64,8 +64,12 @@ def sparse_rocchio(
     relevant, not_relevant: documents of all queries, query after query. counts: int64[queries, 2], the numbers of both
         kinds of documents of each query. A query without relevant documents does not change. feedback: from on_side.
 
-    With x^ for x / |x|: q' = alpha q^ + beta (top terms of mean of d^)^ - gamma (top terms of mean of the others' d^)^,
-    where that is positive. Documents of length .001 or less count, but add nothing. Rocchio 1971, as in Pyserini.
+    With n(x) = x / |x|, documents d that are taken as relevant and e that are not, and top(x), the `terms` heaviest
+    terms of x:
+
+        q' = max(0, alpha n(q) + beta n(top(mean of n(d))) - gamma n(top(mean of n(e))))
+
+    A document whose length is at most .001 counts as zero in the mean. Rocchio 1971, as in Pyserini.
     """
     starts = np.concatenate([np.zeros((1, 2), np.int64), np.cumsum(counts, axis=0)])
     most = _longest(relevant, not_relevant, starts)

@@ -26,9 +26,9 @@ def warn_of_loss(feedback: Feedback, bm25: bool) -> None:
     """
     known = _LOSSES.get((feedback.method, bm25))
     if known is not None and feedback.alpha is None and feedback.beta is None:
-        tell(f"{known}; with weights of your own, lsr does not warn (docs/retrieval.md)")
+        warn_once(f"{known}; with weights of your own, lsr does not warn (docs/retrieval.md)")
 
 
-@cache  # Python shows a warning again after any code changes the filters of warnings
-def tell(message: str) -> None:
+@cache  # Python's own rule "once" is not enough: any change of the filters of warnings resets it
+def warn_once(message: str) -> None:
     warnings.warn(message, LsrWarning, 4)

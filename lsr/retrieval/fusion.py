@@ -102,9 +102,12 @@ def reciprocal_rank_fusion(rankings: Sequence[Ranking], constant: float = RANK_C
 def normalized(scores: npt.NDArray[np.floating], how: Normalization) -> Scores:
     """The normalized scores of one list, float64[m].
 
-    "min-max": (s - min) / (max - min); all 1 if they are equal. "z-score": (s - mean) / deviation; all 0 if they are
-    equal. The standard deviation is that of the list (divided by m), not an estimate. "none": unchanged. Raises
-    ParameterError.
+    "none": unchanged.
+    "min-max": (s - min) / (max - min). Equal scores become 1.
+    "z-score": (s - mean) / deviation. Equal scores become 0. The deviation is the square root of the mean of
+        (s - mean)^2, that is, of the list itself and not an estimate from a sample.
+
+    Raises ParameterError.
     """
     check_choice("normalize", how, get_args(Normalization))
     values = np.asarray(scores, np.float64)
@@ -160,7 +163,9 @@ def _union(rankings: Sequence[Ranking]) -> tuple[Documents, npt.NDArray[np.int64
         raise ParameterError("nothing to fuse; give at least one ranking")
     for ranking in rankings:
         if not (np.abs(np.asarray(ranking.scores, np.float64)) <= LARGEST_SCORE).all():
-            raise ParameterError(f"a score is not a number from -{LARGEST_SCORE:g} to {LARGEST_SCORE:g}; correct it")
+            raise ParameterError(
+                f"a ranking has a score that is NaN or not from -{LARGEST_SCORE:g} to {LARGEST_SCORE:g}; correct it"
+            )
     documents, inverse = np.unique(np.concatenate([each.documents for each in rankings]), return_inverse=True)
     places = np.full((len(documents), len(rankings)), -1, np.int64)
     start = 0

@@ -41,11 +41,11 @@ def _metadata_of(hit: Hit) -> dict[str, Any]:
 class Hit:
     """One hit: a document that a search returned for a query.
 
-    doc_id: its id; its row as a string if the index has no ids.
+    doc_id: the id of the document. If the index has no ids, the row as a string.
     score: the score of the ranking: the inner product of query and document, or the fused score of a hybrid search.
-    row: its row in the index.
-    scores: {"sparse": ..., "dense": ...}, its inner product on each side, before normalization. A side is missing if it
-        was not searched, or if its list does not have the document.
+    row: the row of the document. If documents are split, the row of the best passage.
+    scores: {"sparse": ..., "dense": ...}, the inner product on each side, before normalization. A side is missing if it
+        was not searched, or did not find the document.
     text: title and text; None if the index stores no texts.
     metadata: {column: value}; None for a missing value.
 
@@ -75,7 +75,7 @@ class Hit:
 
     @cached_property
     def passage(self) -> tuple[int, int] | None:
-        """Begin and end of its best passage, in characters of the text; None if documents are not split."""
+        """Begin and end of the document's best passage, in characters of the text; None if documents are not split."""
         passages = self._snapshot.passages
         return None if passages is None else passages.span(self.row)
 
@@ -84,8 +84,8 @@ class Hit:
 
         The query is that of the last sparse search: after feedback, the second query. For a document that only the
         dense side found, and after a dense search, the terms are those that a sparse search for the text would use.
-        Document weights are the stored ones. For a quantized index, their sum equals the returned score up to the
-        rounding of float32 sums.
+        Document weights are those that the index stores, rounded to 16 or 8 bits. The sum can differ from the returned
+        score by the rounding errors of float32.
         """
         return dict(self._terms)
 
@@ -207,7 +207,7 @@ def as_json(value: Any) -> Any:
 
 
 class SearchedQuery:
-    """The sparse vector of a query: the searched row, or that of its text, encoded on first use.
+    """The sparse vector of a query. If a dense search needed none, the text is encoded on first use.
 
     sparse: vectors whose row `place` is the query; None to encode the text.
     """

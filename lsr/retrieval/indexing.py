@@ -144,7 +144,7 @@ def _index_documents(source: Documents, target: Path, encoder: Encoder, maker: S
     encoding, split = target.with_name(f"{target.name}.encoding"), maker.split
     total = source.count if maker.progress and split is None else None
     rows = rows_of(source, split, encoder)
-    fit_on_rows(encoder, rows, encoding, total, maker.progress, maker.batch_size)  # on what is searched
+    fit_on_rows(encoder, rows, encoding, total, maker.progress, maker.batch_size)  # on passages, if documents are split
     encoder.check_saveable()
     with IndexWriter.create(target, maker.config) as writer:
         segment = writer.new_segment()

@@ -35,8 +35,9 @@ class Explained(NamedTuple):
     """The parts of a score.
 
     score: the inner product of query and document.
-    terms: a dict for each term of both, by falling contribution: "term"; "query" and "document", its weights;
-        "contribution", their product; "expanded" for an expansion term, with the text that does not have it.
+    terms: a dict for each term that query and document share, the largest contribution first. Keys: "term"; "query" and
+        "document", the two weights; "contribution", their product; and for an expansion term "expanded", the texts that
+        lack the term.
     lacking: query term -> weight, for the query terms that the document does not have.
     """
 
@@ -53,7 +54,7 @@ class ToldWhy(NamedTuple):
 
     @property
     def reason(self) -> str:
-        """Why the search returned the document, or did not, in words that follow "is not returned:"."""
+        """Why the search returned the document, or did not, as a clause: "its score is too low"."""
         from lsr.index.tools.why_told import reason
 
         return reason(self.why)
@@ -117,7 +118,7 @@ def explained_score(snapshot: Snapshot, encoded: Mapping[str, Any], text: str | 
     allowed = [row] if snapshot.index.ids is None else [doc_id]
     found = snapshot.find(encoded, SearchRequest(1, SearchParams(exact=True), allowed)).lists
     score = 0.0
-    if found.rows[0, 0] >= 0:  # of passages, the one that scores best
+    if found.rows[0, 0] >= 0:  # the best passage, if documents are split
         row, score = int(found.rows[0, 0]), float(found.scores[0, 0])
     query = SearchedQuery(text or "", None, encoded[SPARSE])
     hit = Hit(score, row, {SPARSE: score}, snapshot, query)

@@ -1,4 +1,4 @@
-"""From encoded queries to rankings: search, feedback, second search, and interpolation before or after, or both.
+"""From encoded queries to rankings: search, feedback, second search; interpolation before or after feedback, or both.
 
 The steps are those of Li et al., SIGIR 2022 (arXiv 2205.00235), for either side:
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from lsr.index.sparse_index import SparseIndex
 
 RowNumbers = npt.NDArray[np.int64]
-# From rows to the first row of the document of each; -1 for -1.
+# Rows -> for each row, the first row of its document. -1 stays -1.
 Firsts = Callable[[RowNumbers], RowNumbers]
 
 
@@ -43,10 +43,13 @@ class Lists(NamedTuple):
 class Found(NamedTuple):
     """The result of a pipeline.
 
-    lists: the final ranking. If documents are split, a row is the best passage of a document; if the lists of both
-        sides have the document, that of the sparse side. parts: side -> the score of each document in the last list of
-        that side, NaN if it is not there. queries: side -> its last queries, after feedback. recall: float32[queries],
-        the least SearchResult.estimated_recall of all searches; None if no search had a time limit.
+    lists: the final ranking. If documents are split, a row is the best passage of a document. If the passages of the
+        two sides differ, it is that of the sparse side.
+    parts: side -> the scores of the ranked documents in the last list of that side; NaN for a document that the list
+        lacks.
+    queries: side -> its last queries. After feedback, these are the changed queries.
+    recall: float32[queries], the least SearchResult.estimated_recall of all searches; None if no search had a time
+        limit.
     """
 
     lists: Lists
@@ -59,11 +62,13 @@ class Found(NamedTuple):
 class Sides:
     """The indexes of both sides, with one interface.
 
-    sparse: its queries are SparseVectors. dense: its queries are float32[queries, dim]; None if no dense side is
-        searched. dropped: int64[queries], a row that is never returned, or -1. firsts: for documents that are split
-        into passages, from rows to the first row of their document, which stands for the document. Each side returns
-        the best passage of a document; the two can differ. bm25: the encoder, if the sparse side is BM25. recalls: of
-        the searches with a time limit.
+    sparse: the sparse index; its queries are SparseVectors.
+    dense: the dense index; its queries are float32[queries, dim]. None if no dense side is searched.
+    dropped: int64[queries], a row that is never returned, or -1. None to drop no rows.
+    firsts: the first row of a document stands for the document, because the two sides can return different passages
+        of it. None if documents are not split.
+    bm25: the encoder, if the sparse side is BM25.
+    recalls: float32[queries] for each search with a time limit, its SearchResult.estimated_recall.
     """
 
     sparse: SparseIndex[Any]
@@ -86,7 +91,7 @@ class Sides:
         k = min(k, max(len(index), 1))  # so that a large k takes no memory for missing documents
         depth = k + (dropped is not None)
         params = self.request.params
-        if params.budget_us and self.request.feedback is not None:  # half of the budget for each of two searches
+        if params.budget_us and self.request.feedback is not None:  # the budget is for both searches together
             params = replace(params, budget_us=max(params.budget_us // 2, 1))
         result = index.search(queries, depth, params, self.threads, self.request.allowed)
         if params.budget_us:
@@ -104,7 +109,7 @@ class Sides:
     def feed_back(
         self, side: SideName, queries: Any, relevant: Lists, not_relevant: RowNumbers, feedback: Feedback
     ) -> Any:
-        """The second queries, from the first ones and documents. not_relevant: int64[queries, m]; -1 for none."""
+        """The changed queries. relevant, not_relevant int64[queries, m]: documents of the first list; -1 for none."""
         from lsr.retrieval.feedback import dense_feedback, rm3, sparse_rocchio
 
         index: Any = self._index(side)

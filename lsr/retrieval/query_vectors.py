@@ -25,7 +25,8 @@ class QueryVectors:
     sparse: texts, or SparseVectors. None for searches of the dense side alone.
     ids: the ids of the queries, for runs. Default: those of the sparse vectors, else the row numbers.
 
-    Raises ParameterError if their numbers differ. A search raises VectorsError for vectors with NaN or infinite values.
+    Raises ParameterError if the numbers of dense vectors, sparse queries and ids differ. A search
+    raises VectorsError for vectors with NaN or infinite values.
     """
 
     dense: npt.NDArray[np.floating]

@@ -23,7 +23,7 @@ from lsr.progress import Advance, progress_bar
 from lsr.storage.arrays import Array
 from lsr.vectors.sparse_vectors import SparseVectors
 
-SAMPLED = 1 << 13  # rows: counting them takes a few tenths of a second
+SAMPLED = 1 << 13  # counting the words of so many rows takes a few tenths of a second
 _ROUNDED = {
     "fast": 4 / 130560,
     "compact": 4 / 510,

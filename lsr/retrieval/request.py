@@ -28,19 +28,21 @@ Normalization = Literal["none", "min-max", "z-score"]
 Missing = Literal["minimum", "zero"]
 
 SIDES: tuple[SideName, ...] = (SPARSE, DENSE)
-_DEFAULT_PARAMS = SearchParams()  # checking these takes half as long as checking the rest of a request
+_DEFAULT_PARAMS = SearchParams()  # checked once: it would add half of the time of checking a request
 LARGEST = 1e6  # limit of alpha, beta and gamma, so that products stay finite
 
 
 @dataclass(frozen=True, slots=True)
 class Feedback:
-    """Pseudo-relevance feedback: a second query from the best documents. None takes the published value of the side.
+    """Pseudo-relevance feedback: a second query from the best documents.
+
+    An option that is None has the published value for the side, given below as its default.
 
     method: "average" (dense only), the mean of query and documents; "rocchio"; or "rm3" (sparse only), a relevance
         model of the documents, see lsr.retrieval.feedback.rm3.
     depth: the number of top documents that are taken as relevant. Default: 3 (average), 5 (dense Rocchio), 10 (sparse).
-    alpha: the weight of the query. Default: .4 (dense), 1 (sparse Rocchio), .5 (rm3, where the documents have 1 -
-        alpha).
+    alpha: the weight of the query. Default: .4 (dense), 1 (sparse Rocchio), .5 (rm3). In rm3, the weight of the
+        documents is 1 - alpha.
     beta: the weight of the mean of the relevant documents; not for rm3. Default: .6 (dense), .75 (sparse).
     gamma: the weight of the mean of the documents taken as not relevant, which is subtracted. Default: 0.
     negatives: the number of documents at the end of the first list that are taken as not relevant. Required if gamma is
@@ -196,7 +198,9 @@ class SearchRequest:
         if self.feedback is not None:
             self.feedback.on_side(self.main)
         if SPARSE not in self.sides and self.params not in (SearchParams(), SearchParams(exact=True)):
-            raise ParameterError(f"of {self.params}, a search of dense vectors takes only exact; remove the others")
+            raise ParameterError(
+                f"params is {self.params}, but dense searches use only exact; remove the other parameters"
+            )
 
     @property
     def main(self) -> SideName:
@@ -240,7 +244,7 @@ class SearchRequest:
 
     @classmethod
     def from_words(cls, words: Mapping[str, Any], k: int = 10, allowed: Allowed | None = None) -> Self:
-        """The request for words of WORDS -> values that differ from the defaults. Raises ParameterError."""
+        """The request with some options set. words: a name among WORDS -> value. Raises ParameterError."""
         given: dict[type, dict[str, Any]] = {SearchParams: {}, Feedback: {}, Fusion: {}, SearchRequest: {}}
         for word, value in words.items():
             kind, name = WORDS[word]
@@ -281,5 +285,5 @@ def word_types() -> dict[str, Any]:
 
 @lru_cache(maxsize=64)
 def _plain(k: int) -> SearchRequest:
-    """The request for k documents with default values. Cached: checking it takes longer than a look-up."""
+    """The request for k documents with default values. Cached, because checking a request takes longer."""
     return SearchRequest(k, _DEFAULT_PARAMS)

@@ -47,9 +47,9 @@ class Searcher(Searches, HasFacts, FromFolder):
     dense: dense vectors of the same documents in the same order. The first dense search raises ParameterError if they
         differ.
 
-    The pickle of a searcher that was opened from a folder names the folder; loading it raises StorageError if another
-    index is there. The pickle of any other searcher holds all parts. Copies and deep copies share all parts. Raises
-    EncoderError if the encoder has another dimension than the index.
+    The pickle of a searcher that was opened from a folder holds only the name of the folder. Loading the pickle raises
+    StorageError if the folder has another index by then. The pickle of any other searcher holds all parts. Copies and
+    deep copies share all parts. Raises EncoderError if the encoder has another dimension than the index.
     """
 
     def __init__(
@@ -267,7 +267,7 @@ class Searcher(Searches, HasFacts, FromFolder):
         return searcher
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_snapshot": self._snapshot}  # `open` cannot make this one again
+        return {"_snapshot": self._snapshot}  # a searcher that `open` cannot create again
 
     def _see(self, snapshot: Snapshot) -> None:
         opened_with = snapshot.index.opened_with
@@ -463,7 +463,7 @@ class Searcher(Searches, HasFacts, FromFolder):
             try:
                 merged = changes.merge(everything, memory)
             except BaseException:
-                self._end_changes(drop=False)  # like a failed commit
+                self._end_changes(drop=False)  # drop the changes, like after a failed commit
                 raise
             self.commit()
         return merged

@@ -163,7 +163,7 @@ class Searches:
             searcher.explain("vitamin D", "d1").terms
 
         query: the text of the query, or its sparse vector, as `search` takes them.
-        doc_id: the id of the document. Of a document that is split, the best passage is explained.
+        doc_id: the id of the document. If documents are split, the best passage is explained.
 
         Raises ParameterError if there is no such document.
         """

@@ -51,10 +51,12 @@ _ROWS_AT_ONCE = 1024
 class SegmentMaker:
     """The settings with which segments of an index are built.
 
-    dense: a dense encoder, or precomputed dense vectors, for dense vectors in the segment; None for none.
+    encoder: the encoder of documents; None for vectors. config: settings of the sparse index.
+    dense: the source of the segment's dense vectors: a dense encoder, or precomputed vectors; None without them.
     split: how documents are split into passages; None for whole documents.
     known_columns: the metadata columns of the index, with which those of the segment must agree.
-    memory: bytes for vectors and their index; None for half of the machine's memory.
+    batch_size, threads, progress: see build_index.
+    memory: the maximum number of bytes for vectors and their index; None for half of the machine's memory.
     whole: for a shard, the collection of which it is a part.
     """
 
@@ -138,7 +140,7 @@ class SegmentMaker:
     ) -> None:
         """Build the segment from vectors, stored or in memory.
 
-        beside: see SeismicIndex.save. vocabulary: of stored vectors.
+        beside: see SeismicIndex.save. vocabulary: the vocabulary over which stored vectors are read.
         """
         few_terms = self.encoder is not None and has_few_terms(self.encoder.describe())
         if isinstance(vectors, Path):
@@ -248,9 +250,10 @@ def has_ids(folder: Path) -> bool:
 def same_documents(
     documents: Documents, row_ids: Ids | Sequence[str], firsts: Sequence[int], name: Callable[[str], str], advice: str
 ) -> Iterator[Document]:
-    """The documents. Raises CollectionError unless the first row of each has the expected id.
+    """The documents. Raises CollectionError unless they are those that were encoded, in the same order.
 
-    name: the id of the first row of a document with a given id.
+    row_ids: the id of each encoded row. firsts: the first row of each document. name: id of a document -> the id that
+    its first row must have. advice: the end of the error message.
     """
     count = 0
     for document in documents.documents():

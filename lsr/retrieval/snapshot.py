@@ -51,8 +51,10 @@ class Texts(Protocol):
 class Snapshot:
     """The state of an index that searches see. It never changes, so many threads can search it.
 
-    query_encoder: None if queries must be SparseVectors. Raises EncoderError if it has another dimension than the
-        index.
+    query_encoder: the encoder of queries; None if queries must be SparseVectors.
+    texts: the text of each row; None if the index stores no texts. dense: None without dense vectors.
+
+    Raises EncoderError if the encoder has another dimension than the index.
     """
 
     index: SparseIndex[Any]
@@ -118,7 +120,7 @@ class Snapshot:
         if self.query_encoder is None:
             raise EncoderError(
                 "the index is open without an encoder, so queries must be vectors; attach the encoder of its vectors "
-                "(lsr attach INDEX --encoder NAME), or, in Python, open it so: Searcher.open(INDEX, encoder=NAME)"
+                "(lsr attach INDEX --encoder NAME), or in Python open the index with Searcher.open(INDEX, encoder=NAME)"
             )
         return self.query_encoder
 
@@ -147,7 +149,7 @@ class Snapshot:
     def hits_of_encoded(
         self, encoded: Mapping[str, Any], texts: Sequence[str] | None, request: SearchRequest, threads: int | None = 1
     ) -> list[Hits]:
-        """Like `hits`, for queries encoded by `encode`. texts: of the queries; None if they are vectors."""
+        """Like `hits`, for queries encoded by `encode`. texts: the texts of the queries; None for query vectors."""
         found = self.find(encoded, request, threads)
         sparse = found.queries.get(SPARSE)
         lists = [(side, scores.tolist()) for side, scores in found.parts.items()]
@@ -156,7 +158,7 @@ class Snapshot:
             searched = SearchedQuery("" if texts is None else texts[query], self.query_encoder, sparse, query)
             parts = [(side, of_side[query]) for side, of_side in lists]
             of_query = [
-                # Without NaN, the score of a document that a side did not find.
+                # A side that did not find the document has NaN, which is the only value that is not equal to itself.
                 Hit(score, row, {side: each[at] for side, each in parts if each[at] == each[at]}, self, searched)
                 for at, (row, score) in enumerate(zip(rows, scores, strict=True))
                 if row >= 0
@@ -174,7 +176,7 @@ class Snapshot:
         drop_same_id: bool = False,
         progress: bool = False,
     ) -> dict[str, dict[str, float]]:
-        """A run: query id -> document id -> score. progress: on standard error."""
+        """A run: query id -> document id -> score. progress: show a bar on standard error."""
         check_kind("the request", request, SearchRequest)
         check_flag("drop_same_id", drop_same_id)
         names, asked = named_queries(queries)
@@ -266,7 +268,7 @@ class Snapshot:
         return search_pipeline(sides, encoded)
 
     def prepared(self, request: SearchRequest) -> SearchRequest:
-        """The request with a filter, so that the searches of a pipeline do not each make it."""
+        """The request with a filter in place of `allowed` and `where`, so that the filter is made only once."""
         allowed = self.allowed(request)
         return request if allowed is None else replace(request, allowed=allowed, where=None)
 

@@ -34,7 +34,7 @@ MATCHED = "matched_by_token"  # entry of a manifest: the index's vocabulary is a
 class SnapshotReader:
     """Opens snapshots of an index in a folder.
 
-    choose: returns the encoder of queries. device: of the dense encoder.
+    choose: returns the encoder of queries. device: the device of the dense encoder.
     """
 
     def __init__(self, folder: Path, choose: Choose, device: str | None = None) -> None:
@@ -64,9 +64,9 @@ class SnapshotReader:
         return snapshot
 
     def _read(self, number: int | None, previous: Snapshot | None, verify: Verify) -> Snapshot:
-        former = all_of_one(self.folder, lambda: self._former(verify)) if number is None else None
-        if former is not None:
-            return former
+        earlier = all_of_one(self.folder, lambda: self._earlier(verify)) if number is None else None
+        if earlier is not None:
+            return earlier
         before = None if previous is None else previous.generation
         generation = open_generation(self.folder, number, before)
         if previous is not None and before is not None and before.commit == generation.commit:
@@ -81,9 +81,10 @@ class SnapshotReader:
         dense = Dense.of_generation(generation, self._device, None if previous is None else previous.dense)
         return Snapshot(index, encoder, generation.texts, dense)
 
-    def _former(self, verify: Verify) -> Snapshot | None:
-        """An index of a former format, all in one folder, which another one may replace; None for the present
-        format.
+    def _earlier(self, verify: Verify) -> Snapshot | None:
+        """A snapshot of an index of an earlier format, which has no segments; None for the current format.
+
+        Another index may replace the folder while this method reads it. Raises IndexFormatError, StorageError.
         """
         folder = self.folder
         manifest = read_manifest(folder)

@@ -15,8 +15,8 @@ from lsr.encoders.base import TokenSpans
 from lsr.errors import ParameterError
 
 SHORTEST = 20  # characters of a snippet
-LEAST_SHARE = 0.1  # of the contribution of the best term in the text: weaker terms are not highlighted
-REPEATED = 0.05  # share of a term's contribution for each repetition in a snippet
+LEAST_SHARE = 0.1  # terms with a smaller share of the best term's contribution are not highlighted
+REPEATED = 0.05  # a repetition of a term counts so much of its contribution, so that snippets prefer different terms
 _TOKENIZED = 1 << 13  # characters: longer texts are tokenized only around the terms
 _SOUGHT_TERMS, _SOUGHT_PLACES = 12, 512  # terms, and places of terms, that are searched for in a long text
 _PIECE_MARKS = "▁Ġ"  # prefixes of tokens that follow a blank

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lsr.serve.serve_metrics import ServeMetrics
 
-# Answers are data: browsers must not guess another type, run, frame or store them.
+# Answers are data. A browser must not run them, show them in a frame, store them, or take them for another type.
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -21,7 +21,10 @@ METHODS = {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"}
 
 
 class Answering:
-    """Around an application of ASGI, its answers to defects too. The page's files have headers of their own."""
+    """Wraps an ASGI application. Also sees the answers to internal errors.
+
+    Headers that an answer already has are kept, such as those of PageFiles.
+    """
 
     def __init__(self, app: ASGIApp, metrics: ServeMetrics) -> None:
         self._app, self._metrics = app, metrics
@@ -44,7 +47,7 @@ class Answering:
 
 
 def _told(scope: Scope) -> tuple[str, str]:
-    """Method and route: a small number of values, for any requests."""
+    """Method and route as labels of metrics. Unknown ones are "other", so that clients cannot make new labels."""
     route: Any = scope.get("route")
     path = getattr(route, "path_format", None) or getattr(route, "path", None) or "other"
     return (scope["method"] if scope["method"] in METHODS else "other"), path

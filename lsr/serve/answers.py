@@ -28,11 +28,11 @@ def as_bytes(answer: Any) -> bytes:
 
 
 def search_work(index: ServedIndex, body: Any, settings: ServeSettings, metrics: ServeMetrics) -> Work:
-    """A search, with its hits. Raises ParameterError."""
+    """The work for a search; answers its hits. Raises ParameterError."""
     request = request_of(body, settings)
     size = settings.most_documents if body.size is None else body.size
     if size > settings.most_documents:
-        raise ParameterError(f"size is {shown(size)}; an answer has at most {settings.most_documents} hits")
+        raise ParameterError(f"size is {shown(size)}; give at most {settings.most_documents}")
     snapshot = index.searcher.snapshot
 
     def do(encoded: Encoded) -> bytes:
@@ -55,9 +55,8 @@ def search_work(index: ServedIndex, body: Any, settings: ServeSettings, metrics:
         }
         if not hits.complete:
             metrics.partial.inc()
-            answer["estimated_recall"] = (
-                math.floor(1000 * hits.estimated_recall) / 1000
-            )  # 1 only if the search is complete
+            # Rounded down, because 1 must mean a complete search.
+            answer["estimated_recall"] = math.floor(1000 * hits.estimated_recall) / 1000
         if facets:
             answer["facets"] = facets
         return as_bytes({**answer, "seconds": round(monotonic() - begun, 6)})
@@ -66,7 +65,7 @@ def search_work(index: ServedIndex, body: Any, settings: ServeSettings, metrics:
 
 
 def _counted(snapshot: Faceted, name: str, hits: Hits, where: str | None) -> list[dict[str, Any]] | None:
-    """None where the deadline passes before: the hits are there all the same."""
+    """The counts of a column. None after the deadline, so that the request still answers the hits."""
     try:
         return counted(snapshot, name, hits, where)
     except DeadlineError:
@@ -74,7 +73,7 @@ def _counted(snapshot: Faceted, name: str, hits: Hits, where: str | None) -> lis
 
 
 def _in_time(request: SearchRequest) -> SearchRequest:
-    """With the time that is left as the budget of its sparse search."""
+    """The request, whose sparse search has the time up to the deadline as budget."""
     if SPARSE not in request.sides:
         return request
     microseconds = max(int(seconds_left() * 1e6), 1)
@@ -84,15 +83,18 @@ def _in_time(request: SearchRequest) -> SearchRequest:
 
 
 def _deadline(settings: ServeSettings, asked: int | None = None) -> float:
-    """By `monotonic`. asked: milliseconds. Raises ParameterError for more than the server gives."""
+    """The deadline of a request, in seconds of `monotonic`. asked: the request's time limit in milliseconds.
+
+    Raises ParameterError for a time limit above that of the server.
+    """
     if asked is not None and asked > settings.deadline_ms:
-        raise ParameterError(f"deadline_ms is {shown(asked)}; this server gives at most {settings.deadline_ms}")
+        raise ParameterError(f"deadline_ms is {shown(asked)}; give at most {settings.deadline_ms} milliseconds")
     return monotonic() + (settings.deadline_ms if asked is None else asked) / 1000
 
 
 def why_work(index: ServedIndex, body: Any, settings: ServeSettings) -> Work:
-    """Why a search finds a document, or does not. Raises ParameterError."""
-    request = _of_one_search(body, settings)
+    """The work that explains why a search returns a document, or does not. Raises ParameterError."""
+    request = _plain_sparse_request(body, settings)
     snapshot = index.searcher.snapshot
 
     def do(encoded: Encoded) -> bytes:
@@ -105,8 +107,8 @@ def why_work(index: ServedIndex, body: Any, settings: ServeSettings) -> Work:
 
 
 def explain_work(index: ServedIndex, body: Any, settings: ServeSettings) -> Work:
-    """What the score of a document is made of, found or not. Raises ParameterError."""
-    _of_one_search(body, settings)
+    """The work that splits the score of a document into its terms. Raises ParameterError."""
+    _plain_sparse_request(body, settings)
     snapshot = index.searcher.snapshot
 
     def do(encoded: Encoded) -> bytes:
@@ -118,7 +120,7 @@ def explain_work(index: ServedIndex, body: Any, settings: ServeSettings) -> Work
     return Work(snapshot, do, _deadline(settings), asked_of(body, snapshot))
 
 
-def _of_one_search(body: Any, settings: ServeSettings) -> SearchRequest:
+def _plain_sparse_request(body: Any, settings: ServeSettings) -> SearchRequest:
     request = request_of(body, settings)
     if request.sides != (SPARSE,) or request.feedback is not None:
         raise ParameterError(
@@ -128,12 +130,10 @@ def _of_one_search(body: Any, settings: ServeSettings) -> SearchRequest:
 
 
 def facets_work(index: ServedIndex, body: Any, settings: ServeSettings) -> Work:
-    """How many documents have which values. Raises ParameterError."""
+    """The work that counts documents by the values of columns. Raises ParameterError."""
     snapshot = index.searcher.snapshot
     if body.k > settings.most_documents:
-        raise ParameterError(
-            f"k is {shown(body.k)}; an answer has at most {settings.most_documents} values of a column"
-        )
+        raise ParameterError(f"k is {shown(body.k)}; give at most {settings.most_documents}")
 
     def do(encoded: Encoded) -> bytes:
         counts = {name: snapshot.facets(name, where=body.where, k=body.k) for name in dict.fromkeys(body.columns)}
@@ -147,9 +147,10 @@ def facets_work(index: ServedIndex, body: Any, settings: ServeSettings) -> Work:
 
 
 def document_work(index: ServedIndex, doc_id: str, with_vector: bool, settings: ServeSettings) -> Work:
-    """One document, as a request for changes takes it. Answers RequestError where there is none.
+    """The work that answers a stored document, in the form in which a client sends documents.
 
-    with_vector: also the vector of a document with a text, which its encoder made; a change does not take it.
+    with_vector: also answer the vector if the document has a text. Clients cannot send a text with a vector.
+    The work raises RequestError if the document does not exist.
     """
     snapshot = index.searcher.snapshot
 

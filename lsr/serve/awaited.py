@@ -1,4 +1,4 @@
-"""Awaited: the result of a thread for a request, which waits without a thread."""
+"""Awaited: a result from a thread. The request that waits for it does not block a thread."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ T = TypeVar("T")
 
 
 class Awaited(Generic[T]):
-    """Created in the event loop, where `result` is awaited; set or failed once, in any thread."""
+    """A value that a thread sets, and a coroutine awaits.
+
+    Create it in the event loop, and await `result` there. Any thread calls `settle` or `fail`, once.
+    """
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -22,7 +25,7 @@ class Awaited(Generic[T]):
         self._loop.call_soon_threadsafe(self._fail, error)
 
     def _settle(self, value: T) -> None:
-        if not self.result.done():  # otherwise, the request does not wait any more
+        if not self.result.done():  # it is done if the client has gone and the request was cancelled
             self.result.set_result(value)
 
     def _fail(self, error: Exception) -> None:

@@ -1,4 +1,4 @@
-"""The JSON bodies of requests: the words of a SearchRequest, as on the command line, and further keys."""
+"""The JSON bodies of requests. Keys of a search have the names of the options of `lsr search`, and some are added."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from lsr.vectors.sparse_vectors import SparseVectors
 
 JSON = "application/json"
 OF_JSON = {**OF_TOML, "an object": "an object", "a valid dictionary": "an object"}
-SECONDS_OF_BODY = 20.0  # maximum time to receive a body, during which the request takes a place
+SECONDS_OF_BODY = 20.0  # limit for receiving a body: the request already counts towards most_requests
 
 Weights = dict[str, float]
 AnySnapshot = Snapshot | ShardedSnapshot
@@ -95,7 +95,10 @@ class IdsBody:
 
 
 def reader_of(kind: type) -> Callable[[Request], Awaitable[Any]]:
-    """What reads the body of a request as an object of a class made by `table`; raises ParameterError, RequestError."""
+    """A dependency of FastAPI that reads the JSON body of a request.
+
+    kind: the class of the body, made by `table`. The dependency raises ParameterError and RequestError.
+    """
     adapter: TypeAdapter[Any] = TypeAdapter(kind)
 
     async def read(request: Request) -> Any:
@@ -122,8 +125,8 @@ def _refused(kind: type, error: ValidationError) -> LsrError:
     first = error.errors(include_url=False)[0]
     if first["type"] == "json_invalid":
         reason = first["ctx"]["error"]
-        if reason.startswith("number out of range"):  # which is JSON all the same
-            return ParameterError(f"the body has a {reason}; give another one")
+        if reason.startswith("number out of range"):  # the body is valid JSON, so this is not a BAD_REQUEST
+            return ParameterError(f"the body has a {reason}; give a number in the range of float64")
         return RequestError(HTTPStatus.BAD_REQUEST, f"the body is not JSON ({reason}); correct it")
     return ParameterError(said(kind, error, OF_JSON) if first["loc"] else "the body is not an object; send one, {...}")
 
@@ -138,17 +141,17 @@ def described(kind: type, *examples: Mapping[str, Any]) -> dict[str, Any]:
 def request_of(body: Any, settings: ServeSettings) -> SearchRequest:
     """The one SearchRequest that a body describes. Raises ParameterError."""
     if body.k > settings.most_k:
-        raise ParameterError(f"k is {shown(body.k)}; this server ranks at most {settings.most_k}")
+        raise ParameterError(f"k is {shown(body.k)}; give at most {settings.most_k}")
     if (body.query is None) == (body.vector is None):
-        raise ParameterError("give either a query or a vector")
+        raise ParameterError("the body has both or neither of query and vector; give one of them")
     size = len(body.query if body.vector is None else body.vector)
     if size > settings.most_characters:
         what = "characters" if body.vector is None else "components"
-        raise ParameterError(f"the query has {size} {what}; this server takes at most {settings.most_characters}")
+        raise ParameterError(f"the query has {size} {what}; give at most {settings.most_characters}")
     most = max(settings.most_k, 1000)
     for word in ("feedback_depth", "negatives", "fusion_depth", "feedback_terms"):
         if (value := getattr(body, word) or 0) > most:
-            raise ParameterError(f"{word} is {shown(value)}; this server takes at most {most}")
+            raise ParameterError(f"{word} is {shown(value)}; give at most {most}")
     words = {word: value for word in WORDS if (value := getattr(body, word)) is not None}
     return SearchRequest.from_words(words, body.k, body.only)
 
@@ -159,9 +162,10 @@ def asked_of(body: Any, snapshot: AnySnapshot) -> str | SparseVectors:
 
 
 def rows_of_weights(rows: Sequence[Weights], snapshot: AnySnapshot, drop_unknown: bool = True) -> SparseVectors:
-    """By token; by number of the component where the index has no vocabulary. Raises ParameterError, VectorsError.
+    """Vectors over the components of an index, from weights by token.
 
-    drop_unknown: leave out tokens that the index lacks; else they are an error.
+    If the index has no vocabulary, keys are numbers of components. drop_unknown: leave out tokens that the index
+    lacks; False raises an error for them. Raises ParameterError, VectorsError.
     """
     dim, vocabulary = snapshot.index.dim, snapshot.vocabulary
     if vocabulary is not None:

@@ -1,4 +1,4 @@
-"""The changes that requests make in an index, as steps of a WriteQueue."""
+"""The changes of an index that requests ask for, as work for a WriteQueue."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Documents = Sequence[Mapping[str, Any]]
 
 
 def adding(documents: Documents, settings: ServeSettings) -> Write:
-    """Documents with new ids. Raises ParameterError, CollectionError."""
+    """Add documents, whose ids must be new. Raises ParameterError, CollectionError."""
     _check(documents, settings)
 
     def change(searcher: Searcher | ShardedSearcher) -> Answer:
@@ -44,14 +44,14 @@ def deleting(ids: Sequence[str], settings: ServeSettings) -> Write:
 
 
 def _given(documents: Documents, searcher: Searcher | ShardedSearcher) -> tuple[Any, ...]:
-    """As `add` takes them: documents, or vectors and their ids."""
+    """The arguments for Searcher.add: documents; or vectors and their ids."""
     if not any("vector" in each for each in documents):
         return ([_document(place, each) for place, each in enumerate(documents)],)
     for place, each in enumerate(documents):
         if each.keys() != {"id", "vector"} or not isinstance(each["vector"], dict):
             raise CollectionError(
-                f"documents[{place}]: all documents of a request have texts, or all have `id` and `vector`, an object, "
-                "and nothing else; for an index of texts, remove `vector`, as its encoder makes the vectors"
+                f"documents[{place}] does not have exactly the keys `id` and `vector` (an object), as documents with "
+                "vectors must; give all documents these keys, or, for an index of texts, remove `vector` from all"
             )
     if isinstance(searcher, ShardedSearcher):
         raise ParameterError("sharded indexes do not accept vectors; send texts")
@@ -60,10 +60,10 @@ def _given(documents: Documents, searcher: Searcher | ShardedSearcher) -> tuple[
 
 
 def _document(place: int, given: Mapping[str, Any]) -> Any:
-    """A document whose metadata are in `metadata`, as a request for the document is answered; any other as it is."""
+    """A document. Answers of the server have metadata in the object `metadata`; other objects are returned as given."""
     if "metadata" not in given:
         return given
-    text: Any = given.get("text")  # checked with those of other documents
+    text: Any = given.get("text")  # checked later, with the texts of all documents
     columns, others = given["metadata"], given.keys() - {"id", "title", "text", "metadata"}
     if not isinstance(columns, dict):
         raise CollectionError(f"documents[{place}]: metadata is {shown(columns)}; give an object of column -> value")
@@ -84,4 +84,4 @@ def _check(documents: Documents, settings: ServeSettings) -> None:
 
 def _check_count(count: int, settings: ServeSettings) -> None:
     if count > settings.most_documents:
-        raise ParameterError(f"there are {count} documents; a request changes at most {settings.most_documents}")
+        raise ParameterError(f"the request has {count} documents; send at most {settings.most_documents} per request")

@@ -1,4 +1,4 @@
-"""Connection: an HTTP/1.1 connection that cannot keep the server waiting, or fill its memory, with half a request."""
+"""Connection: an HTTP/1.1 connection with limits on time and memory while the head of a request is incomplete."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ import resource
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-HEAD_BYTES = 16 << 10  # of the first line and the headers of a request, besides what arrives with their end
+HEAD_BYTES = 16 << 10  # limit of a request's first line and headers; the last received chunk may exceed it
 HEAD_SECONDS = 10
 MOST_CONNECTIONS = 4096
 
 
 def most_connections() -> int:
-    """The maximum number of open connections: half of the open files that this process may have, after raising it."""
+    """The maximum number of open connections: half of this process's limit of open files.
+
+    Raises that limit first, as far as the system allows and MOST_CONNECTIONS needs.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = 2 * MOST_CONNECTIONS if hard == resource.RLIM_INFINITY else min(2 * MOST_CONNECTIONS, hard)
     if 0 <= soft < wanted:
@@ -23,9 +26,9 @@ def most_connections() -> int:
 
 
 class Connection(HttpToolsProtocol):
-    """uvicorn's connection, closed if the head of a request takes too many bytes or too long, or if there are too many.
+    """A connection of uvicorn. It is closed if the head of a request is too large or late, or if too many are open.
 
-    A client that reads 429 comes again later. One whose connection is closed was refused before it took any time.
+    A closed connection costs the server less time than an answer with status 429.
     """
 
     most = MOST_CONNECTIONS

@@ -17,7 +17,7 @@ _LOG = logging.getLogger(__name__)
 class Follower:
     """A thread that refreshes searchers, so that no request waits while an index is opened. `close` ends it.
 
-    behind: the indexes that cannot be refreshed, by name, with what was said; they search what they had.
+    behind: name of an index that cannot be refreshed -> the error message. Its searches see the last opened commit.
     """
 
     def __init__(self, indexes: Mapping[str, ServedIndex]) -> None:
@@ -40,7 +40,7 @@ class Follower:
                     if index.searcher.is_behind:
                         index.searcher.refresh()
                     self.behind.pop(name, None)
-                except Exception as error:  # a defect, too: the other indexes are followed, and this one later
+                except Exception as error:  # any error: other indexes must still be refreshed, and this one tried again
                     if self.behind.get(name) != str(error):
                         defect = not isinstance(error, LsrError)
                         _LOG.warning("lsr: index %s cannot be refreshed (%s)", name, error, exc_info=defect)

@@ -18,10 +18,10 @@ Purpose = Literal["read", "write"]
 
 
 def keys_for(purpose: Purpose, file: Path | None) -> tuple[str, ...]:
-    """The keys of a file, or of LSR_READ_KEYS or LSR_WRITE_KEYS, separated by white space.
+    """The keys in a file, separated by white space. file: None for the variable LSR_READ_KEYS or LSR_WRITE_KEYS.
 
-    Raises ParameterError for a file that cannot be read or has no keys, and for short keys. Warns of a file that others
-    can read.
+    Raises ParameterError for a file that cannot be read or has no keys, and for short keys. Warns if other users can
+    read the file.
     """
     if file is None:
         where, text = variable(purpose), os.environ.get(variable(purpose), "")
@@ -32,13 +32,14 @@ def keys_for(purpose: Purpose, file: Path | None) -> tuple[str, ...]:
         except (OSError, UnicodeDecodeError) as error:
             raise ParameterError(f"{file}: the keys cannot be read ({error}); use a file in UTF-8") from None
         if mode & 0o077:
-            warnings.warn(f"{file}: others can read the keys; chmod 600 {file}", LsrWarning, stacklevel=2)
+            warnings.warn(f"{file}: other users can read the keys; run chmod 600 {file}", LsrWarning, stacklevel=2)
     keys = tuple(text.split())
     if file is not None and not keys:
         raise ParameterError(f"{where} has no keys; write one key per line")
     if any(len(key) < SHORTEST for key in keys):
         raise ParameterError(
-            f"{where} has a key with fewer than {SHORTEST} characters; `python -m secrets` makes long ones"
+            f"{where} has a key with fewer than {SHORTEST} characters; make a longer one, for example with "
+            "python -c 'import secrets; print(secrets.token_hex())'"
         )
     return keys
 

@@ -8,7 +8,7 @@ from typing import Any
 from fastapi.staticfiles import StaticFiles
 from starlette.responses import Response
 
-# Only scripts, styles and answers of this server: texts of documents can load and run nothing.
+# Texts of documents come from anywhere. The page may load only files and answers of this server.
 _POLICY = "; ".join(
     [
         "default-src 'none'",

@@ -27,7 +27,7 @@ class RequestError(LsrError):
 
 
 def status_of(error: LsrError) -> HTTPStatus:
-    """The status of an lsr error: one of the request, unless the error is about the disk or the installation."""
+    """The HTTP status of an lsr error: 4xx, unless the error is about the disk or the installation."""
     if isinstance(error, RequestError):
         return error.status
     if isinstance(error, DeadlineError):
@@ -40,14 +40,14 @@ def status_of(error: LsrError) -> HTTPStatus:
 
 
 def problem(status: int, detail: str, error: str | None = None, headers: dict[str, str] | None = None) -> Response:
-    """The response. error: the class among lsr's errors."""
+    """A response in the format of RFC 9457. detail: the message. error: the name of lsr's error class."""
     content: dict[str, Any] = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": int(status)}
     content |= {"detail": detail, **({} if error is None else {"error": error})}
     return Response(json.dumps(content), status, headers, PROBLEM)
 
 
 def answer_of(error: LsrError) -> Response:
-    """The answer that tells an lsr error."""
+    """The response for an lsr error."""
     soon = 1 if isinstance(error, StorageError | DeadlineError) else None
     retry = error.retry_after if isinstance(error, RequestError) else soon
     headers = {} if retry is None else {RETRY_AFTER: str(retry)}
@@ -57,7 +57,7 @@ def answer_of(error: LsrError) -> Response:
 
 
 def answer_errors(app: FastAPI) -> None:
-    """Let an app answer every error as a problem. Errors other than lsr's are defects, without details for clients."""
+    """Let an app answer every error as a problem. Clients get no details of errors that are not lsr's own."""
 
     @app.exception_handler(LsrError)
     async def of_lsr(request: Request, error: LsrError) -> Response:

@@ -14,7 +14,10 @@ SEARCHES = (
             "deadline_ms": 50,
         },
     },
-    {"summary": "With feedback", "value": {"query": "bone density", "feedback": "rocchio", "feedback_depth": 5}},
+    {
+        "summary": "A search with feedback",
+        "value": {"query": "bone density", "feedback": "rocchio", "feedback_depth": 5},
+    },
     {"summary": "A vector, by token", "value": {"vector": {"bone": 1.2, "density": 0.8}, "exact": True}},
 )
 WHYS = ({"summary": "A document that was not returned", "value": {"query": "bone density", "id": "d1", "k": 1}},)
@@ -38,5 +41,8 @@ IDS = ({"summary": "Two documents", "value": {"ids": ["d1", "d2"]}},)
 EXPLAINS = ({"summary": "The score of a document, term by term", "value": {"query": "bone density", "id": "d1"}},)
 FACETS = (
     {"summary": "The values of a column", "value": {"columns": ["year"]}},
-    {"summary": "Of documents that match", "value": {"columns": ["year"], "where": "year >= 2020", "k": 5}},
+    {
+        "summary": "The values of a column in documents that match",
+        "value": {"columns": ["year"], "where": "year >= 2020", "k": 5},
+    },
 )

@@ -60,7 +60,7 @@ def reading_routes(service: Service) -> APIRouter:
 
     @router.get("/indexes/{index}/documents/{doc_id:path}")
     async def get_document(index: str, doc_id: str, vector: bool = False) -> Response:
-        """A stored document, as it can be sent again. vector: answer the vector of a document with a text, too."""
+        """A stored document. vector: also answer the vector of a document that has a text."""
         return await answered(document_work(service.index(index), doc_id, vector, service.settings))
 
     return router
@@ -75,7 +75,7 @@ def writing_routes(service: Service) -> APIRouter:
 
     @router.post("/indexes/{index}/documents", openapi_extra=described(DocumentsBody, *DOCUMENTS, *VECTORS))
     async def add_documents(index: str, body: DocumentsGiven) -> Any:
-        """Add documents with new ids. With the answer, they are on disk, and searches see them."""
+        """Add documents with new ids. When the server answers, they are on disk, and searches see them."""
         return await answered(index, adding(body.documents, service.settings))
 
     @router.put("/indexes/{index}/documents", openapi_extra=described(DocumentsBody, *DOCUMENTS, *VECTORS))

@@ -67,7 +67,9 @@ class _State(Collector):
             queues.add_metric([name], length)
         yield queues
         generations = GaugeMetricFamily(
-            "lsr_generation", "The generation that searches see; of shards, their sum.", labels=["index"]
+            "lsr_generation",
+            "The generation that searches see. For a sharded index, the sum over its shards.",
+            labels=["index"],
         )
         documents = GaugeMetricFamily("lsr_documents", "Documents that searches see.", labels=["index"])
         for name, index in self._indexes.items():

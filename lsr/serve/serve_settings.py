@@ -15,10 +15,10 @@ class ServeSettings:
     """The settings of a server.
 
     host, port: its address; port 0 for any free port.
-    read_keys, write_keys: keys of clients who may search, and who may also change documents. Without any keys, no
-        request needs a key; but on an address that other machines reach, and with keys only for reading, changes are
-        refused.
-    allow_anonymous: listen on such an address although searching needs no key.
+    read_keys: keys of clients who may search. Without them, searching needs no key.
+    write_keys: keys of clients who may also change documents. Without them, changes are refused if there are
+        read_keys, or if other machines can reach `host`.
+    allow_anonymous: allow a `host` that other machines can reach, without read_keys.
     cors: origins of web pages that can call this server from a browser, or "*".
     most_requests: maximum number of waiting and running searches, and the same number of changes; the next request is
         answered with 429.

@@ -47,7 +47,7 @@ class ServedIndex:
 def open_served(
     folders: Sequence[Path], device: str | None = None, cluster: str | None = None, replicas: int = 1
 ) -> dict[str, ServedIndex]:
-    """Open indexes, by name. cluster, replicas: of sharded ones, see ShardedSearcher.open.
+    """Open indexes; returns them by name. cluster, replicas: for sharded indexes, see ShardedSearcher.open.
 
     Raises like Searcher.open, and ParameterError for invalid or equal names.
     """

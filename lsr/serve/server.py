@@ -12,7 +12,7 @@ from lsr.serve.connection import Connection, most_connections
 from lsr.serve.serve_settings import ServeSettings
 from lsr.serve.served_index import ServedIndex
 
-GRACE = 30  # seconds that running requests have when the process is told to stop
+GRACE = 30  # seconds for running requests to finish after SIGTERM or SIGINT
 IDLE = 5  # seconds that a connection stays open after an answer
 
 
@@ -32,5 +32,6 @@ def serve(indexes: Mapping[str, ServedIndex], settings: ServeSettings) -> None:
         http=Connection,
         ws="none",
     )
-    signal.signal(signal.SIGTERM, lambda number, frame: None)  # uvicorn raises it again at the end
+    # After its shutdown, uvicorn raises SIGTERM again, which would kill this process before its cleanup.
+    signal.signal(signal.SIGTERM, lambda number, frame: None)
     uvicorn.Server(config).run()

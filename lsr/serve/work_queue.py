@@ -1,4 +1,4 @@
-"""WorkQueue: what requests ask of indexes: one thread encodes the texts of many at once, others do the rest."""
+"""WorkQueue: threads for requests that read indexes. One thread encodes texts in batches; others search."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ Encoded = Mapping[str, Any]
 class Work(Awaited[bytes]):
     """The work for one request.
 
-    do: makes the answer of the encoded query, {} where none is asked. deadline: by `monotonic`. asked: the query.
+    do: makes the body of the answer from the encoded query, or from {} if the request has no query.
+    deadline: seconds of `monotonic`. asked: the query. sides: the sides for which the query is encoded.
     """
 
     def __init__(
@@ -38,7 +39,7 @@ class Work(Awaited[bytes]):
     ) -> None:
         super().__init__()
         self.snapshot, self.do, self.asked, self.sides, self.deadline = snapshot, do, asked, sides, deadline
-        self.since = monotonic()  # later by the time in which it was encoded
+        self.since = monotonic()  # start of the waiting time; encoding moves it, as it is not waiting
         self.encoded: Encoded = {}
 
 
@@ -52,7 +53,7 @@ class WorkQueue:
         self._threads: list[Thread] = []
 
     def start(self, threads: int) -> None:
-        """threads: for all but the encoding."""
+        """Start one thread that encodes, and `threads` threads for all other work."""
         names = [f"lsr search {number}" for number in range(threads)]
         self._threads = [
             Thread(target=self._encode_all, args=(threads,), name="lsr encode"),
@@ -62,16 +63,16 @@ class WorkQueue:
             thread.start()
 
     def __len__(self) -> int:
-        """How much waits."""
+        """The number of waiting requests."""
         return self._texts.qsize() + self._encoded.qsize()
 
     async def answer(self, work: Work) -> bytes:
-        """What `work.do` returns. Raises what it raises, and DeadlineError where its deadline passes before."""
+        """The result of `work.do`. Raises the errors of `work.do`, and DeadlineError after the deadline."""
         (self._texts if isinstance(work.asked, str) else self._encoded).put(work)
         return await work.result
 
     def close(self) -> None:
-        """Do what waits, and end."""
+        """Finish the waiting work, and end the threads."""
         self._texts.put(None)
         for thread in self._threads:
             thread.join()
@@ -83,7 +84,7 @@ class WorkQueue:
             groups: dict[tuple[int, tuple[SideName, ...]], list[Work]] = defaultdict(list)
             for work in batch:
                 if work.deadline < monotonic():
-                    self._encoded.put(work)  # which says so
+                    self._encoded.put(work)  # there, it raises DeadlineError
                 else:
                     groups[id(work.snapshot), work.sides].append(work)
             for group in groups.values():
@@ -92,7 +93,7 @@ class WorkQueue:
             self._encoded.put(None)
 
     def _take(self) -> tuple[list[Work], bool]:
-        """All that waits, at most MOST_ENCODED, or one that comes; and whether that was the last."""
+        """The waiting work, at most MOST_ENCODED; waits for one. Also returns whether the queue has been closed."""
         batch: list[Work] = []
         work = self._texts.get()
         while work is not None:
@@ -106,11 +107,11 @@ class WorkQueue:
         return batch, work is None
 
     def _encode(self, group: Sequence[Work]) -> None:
-        """The texts of one snapshot, as one batch."""
+        """Encode the texts of one snapshot as one batch."""
         begun = monotonic()
         try:
             rows = group[0].snapshot.encode([str(work.asked) for work in group], group[0].sides)
-        except Exception as error:  # of the index, as each text has been checked
+        except Exception as error:  # texts were checked before, so the error concerns the whole batch
             for work in group:
                 work.fail(error)
             return
@@ -131,7 +132,7 @@ class WorkQueue:
                     if isinstance(work.asked, SparseVectors):
                         work.encoded = work.snapshot.encode(work.asked, work.sides)
                     answer = work.do(work.encoded)
-            except Exception as error:  # which its request tells, or the log
+            except Exception as error:  # the request answers it; the thread must not end
                 work.fail(error)
             else:
                 work.settle(answer)

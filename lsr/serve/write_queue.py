@@ -16,14 +16,14 @@ from lsr.serve.serve_metrics import ServeMetrics
 from lsr.serve.served_index import ServedIndex
 
 Answer = dict[str, Any]
-Generation = int | tuple[int, ...]  # of an index, or of each of its shards
+Generation = int | tuple[int, ...]  # a tuple has one generation per shard
 MOST_TOGETHER = 256  # changes of one commit
 
 _LOG = logging.getLogger(__name__)
 
 
 class Write(Awaited[Answer]):
-    """change: makes a change of a searcher, not yet committed, and tells what it did."""
+    """A change. change: changes a searcher, without a commit, and returns the answer for the client."""
 
     def __init__(self, change: Callable[[Any], Answer]) -> None:
         super().__init__()
@@ -31,11 +31,11 @@ class Write(Awaited[Answer]):
 
 
 class WriteQueue:
-    """A thread, which is the only writer of an index while it has changes."""
+    """A thread that makes all changes of an index. While there are changes, no other process can write the index."""
 
     def __init__(self, index: ServedIndex, metrics: ServeMetrics) -> None:
         self._searcher, self._metrics = index.searcher, metrics
-        # A change that shards refuse takes back all that are not committed.
+        # If shards refuse a change, all uncommitted changes are dropped. So a commit has only one change.
         self._together = 1 if isinstance(index.searcher, ShardedSearcher) else MOST_TOGETHER
         self._waiting: SimpleQueue[Write | None] = SimpleQueue()
         self._thread = Thread(target=self._run, name=f"lsr write {index.name}")
@@ -47,9 +47,9 @@ class WriteQueue:
         return self._waiting.qsize()
 
     async def answer(self, write: Write) -> Answer:
-        """What the change did, the generation that has it, which is on disk by then, and whether searches see it.
+        """The answer of a change that has been committed, with the generation, and whether searches see it.
 
-        Raises what the change raises.
+        Raises the errors of the change and of the commit.
         """
         self._waiting.put(write)
         return await write.result
@@ -86,11 +86,13 @@ class WriteQueue:
             visible = _visible(generation, self._searcher.snapshot.number)
             self._metrics.observe("write", written - begun)
             self._metrics.observe("commit", monotonic() - written)
-        except Exception as error:  # of the disk, or a defect: nothing of it is kept
+        except Exception as error:  # drop all changes of the batch; none is committed
             try:
                 self._searcher.rollback()
-            except Exception:  # what it cannot remove is left to the next writer; the thread must go on
-                _LOG.warning("lsr: a change could not be taken back", exc_info=True)
+            except Exception:  # the thread must not end; the next writer removes the rest
+                _LOG.warning(
+                    "lsr: uncommitted changes could not be removed; the next writer removes them", exc_info=True
+                )
             for write in batch:
                 write.fail(error)
             return
@@ -109,6 +111,6 @@ class WriteQueue:
 
 
 def _visible(generation: Generation, seen: Generation | None) -> bool:
-    if isinstance(generation, tuple) or isinstance(seen, tuple):  # of shards, which see their own commits
+    if isinstance(generation, tuple) or isinstance(seen, tuple):  # a ShardedSearcher sees its own commits
         return True
     return seen is not None and seen >= generation

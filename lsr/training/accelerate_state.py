@@ -1,4 +1,4 @@
-"""Accelerate (Hugging Face) for one training. Its state for the whole process is set aside meanwhile."""
+"""Accelerate (Hugging Face) for one training. During the training, accelerate's state from before is set aside."""
 
 from __future__ import annotations
 
@@ -80,9 +80,9 @@ def check_sharding(plugin: FullyShardedDataParallelPlugin, precision: str) -> No
 def own_accelerate_state() -> Iterator[None]:
     """Inside, accelerate has no state from before; afterwards, it has only that state.
 
-    It keeps device, precision and accumulation of its first Accelerator for the whole process, and has no public
-    function to reset them. A second training could not have another precision, and the calling program would find our
-    settings in place of its own. Nothing else touches these private dictionaries.
+    Accelerate keeps device, precision and accumulation of the first Accelerator for the whole process, and has no
+    public function to reset them. A second training could not have another precision, and the calling program would
+    find our settings in place of its own. Nothing else touches these private dictionaries.
     """
     states = [kind._shared_state for kind in (PartialState, AcceleratorState, GradientState)]
     kept = [dict(state) for state in states]

@@ -23,8 +23,8 @@ from lsr.training.training_config import AdapterConfig
 def add_adapters(model: TrainableEncoder, config: AdapterConfig, seed: int) -> None:
     """Put adapters into the linear layers of the networks. Only adapters, heads and tables are then trained.
 
-    Output layers over the vocabulary have no adapters. seed: of A; B is zero at the beginning, so that nothing changes
-    yet. Raises ParameterError if no layer has one of the names.
+    Output layers over the vocabulary have no adapters. A is random, and B is zero, so that the encoder first computes
+    the same weights as without adapters. seed: the seed of A. Raises ParameterError if no layer has one of the names.
     """
     need("low-rank adapters", "peft")
     from peft import LoraConfig, inject_adapter_in_model

@@ -27,7 +27,7 @@ STATE_FILE = "state.json"
 MODEL_FILE = "model.safetensors"
 OPTIMIZER_FILE = "optimizer.safetensors"
 MOMENTS = ("exp_avg", "exp_avg_sq")
-STEP = "step"  # fewer than those of the training if float16 skipped some
+STEP = "step"  # AdamW's own count; smaller than the training's if float16 skipped steps
 
 
 class Checkpoint(NamedTuple):
@@ -47,6 +47,7 @@ def save_checkpoint(
     """Write a checkpoint in one step. Replaces the last one. Raises StorageError.
 
     folder: None for a process that only sends its parts of distributed tensors (lsr.training.sharding).
+    state: everything else that is JSON. more: name -> tensor, other tensors to restore.
     """
     learning = trained(model)
     weights: dict[str, Tensor] = {}

@@ -46,7 +46,10 @@ class Teacher(Protocol):
     """Scores documents for queries: the classes of lsr.training.teachers, and stored scores."""
 
     def scores(self, groups: Sequence[TextGroup], whole_batch: bool = False) -> Scores:
-        """float32 [pairs]: query by query, the scores of its own documents, or of those of all groups."""
+        """The scores float32 [pairs], query by query.
+
+        The pairs of a query are those with its own documents, or, with whole_batch, with the documents of all groups.
+        """
 
     def describe(self) -> dict[str, Any]:
         """A description as JSON: every setting that changes a score by more than rounding."""
@@ -88,9 +91,10 @@ class Ensemble:
         _check(len(self.teachers), self.normalize, self.scale, self.weights)
 
     def scores(self, groups: Sequence[TextGroup], whole_batch: bool = False) -> Scores:
-        """float32 [queries, group], of the own documents; with whole_batch [queries, queries * group], of all.
+        """float32 [queries, group], the scores of each query's own documents.
 
-        groups: of one size. Raises ParameterError for several sizes, and the errors of the teachers.
+        With whole_batch, float32 [queries, queries * group], the scores of the documents of all groups. groups: all
+        with the same number of documents. Raises ParameterError for different numbers, and the errors of the teachers.
         """
         sizes = {len(group.documents) for group in groups}
         if len(sizes) != 1:

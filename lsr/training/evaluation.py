@@ -56,7 +56,7 @@ def read_development_set(
 ) -> DevelopmentSet:
     """The development set of a collection.
 
-    split: of a collection with splits; NanoBEIR's have none.
+    split: the split with the queries and judgments. None for a collection without splits, such as those of NanoBEIR.
     queries: the maximum number of queries, chosen by a hash of their ids.
     documents: the maximum number of documents: those judged for these queries, and others chosen by a hash of their
         ids. Measures over a part of the documents are higher than over all.
@@ -112,7 +112,7 @@ def evaluate_on(
     threads: int = 1,
     progress: bool = False,
 ) -> dict[str, float]:
-    """Mean measure, non-zeros and FLOPS of all sets, by name; with several sets, also the measure of each."""
+    """Name of a figure -> its mean over all sets: the measure, non-zeros and FLOPS. Also the measure of each set."""
     found = {name: evaluate_encoder(encoder, each, [measure], threads, progress) for name, each in sets.items()}
     figures = {
         measure: statistics.fmean(each.measures[measure] for each in found.values()),

@@ -24,8 +24,9 @@ def focused(weights: Tensor, width: int) -> Tensor:
 class FocusingWindow:
     """The window of one side.
 
-    widths: in descending order. The window narrows to the next one when `share` of the last `over` texts have at most
-        that number of non-zeros (PROSPER, arXiv 2510.18527: 90 %) under the present window.
+    widths: numbers of components, in descending order. With the present width, `share` of the last `over` texts must
+        have at most as many non-zeros as the next width; then the window takes the next width (PROSPER, arXiv
+        2510.18527: share 90 %).
 
     Raises ParameterError.
     """

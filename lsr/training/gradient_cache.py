@@ -34,7 +34,7 @@ def cached_gradients(
 
     chunk: number of queries encoded together, with their documents. encode is called twice for each chunk, and draws
         the same random numbers both times, for dropout.
-    backward: differentiates a value of each chunk. The value has no meaning of its own.
+    backward: called with a scalar of each chunk, to differentiate it. Only the gradients of the scalar matter.
     around: a context for the second call of a chunk and its backward; its argument says whether the chunk is the last.
     """
     chunks = [batch.part(start, start + chunk) for start in range(0, len(batch.query_ids), chunk)]

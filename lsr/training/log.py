@@ -91,7 +91,10 @@ def start_tracker(kind: str, folder: Path, step: int, run: str, config: Mapping[
 
 
 class Rates:
-    """Means of figures, and examples per second, since they were last asked for; and means over the last steps."""
+    """Means of figures over steps.
+
+    `take` returns the means, and the examples per second, since its last call. `shown` has means of RECENT_STEPS.
+    """
 
     def __init__(self) -> None:
         self._sums: dict[str, float] = {}

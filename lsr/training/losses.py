@@ -1,7 +1,8 @@
 """Losses over the scores of a batch, with or without a teacher.
 
 s+ and s- are the scores of a query's positive document and of a negative one, t+ and t- the teacher's; a batch has B
-queries with a group of documents each, the positive first. Every loss is a mean over the queries.
+queries with a group of documents each, the positive first. CE is the cross-entropy after a softmax over the named
+scores. Every loss is a mean over the queries.
 
     in-batch             CE of s+ over the positives of the whole batch and the query's own negatives: naver's
                          InBatchPairwiseNLL (SPLADE, Formal et al. 2021; there each query has one negative)

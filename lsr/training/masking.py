@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 from lsr.encoders.sparse.heads import Batch
 
 PREDICTED = 0.15  # share of the tokens
-MASKED, REPLACED = 0.8, 0.1  # shares of these; the rest does not change
+MASKED, REPLACED = 0.8, 0.1  # shares of the predicted tokens; the other predicted tokens stay in the text
 IGNORED = -100  # in labels: not predicted
 LOGITS_AT_ONCE = 1 << 25
 
@@ -33,8 +33,8 @@ def mask_tokens(batch: Batch, mask_id: int, components: int) -> tuple[Batch, Ten
 def prediction_error(inputs: Tensor, output: nn.Linear, labels: Tensor) -> Tensor:
     """The mean cross-entropy of the masked tokens; 0 without masked tokens.
 
-    inputs: float [texts, tokens, hidden], the inputs of the output layer. labels: of mask_tokens. Only logits of these
-        positions are computed, in chunks, and again for gradients.
+    inputs: float [texts, tokens, hidden], the inputs of the output layer. labels: from mask_tokens. Only the logits of
+        masked positions are computed, in chunks, and again for gradients.
     """
     asked = labels != IGNORED
     states, targets = inputs[asked], labels[asked]

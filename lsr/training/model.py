@@ -90,7 +90,7 @@ class TrainableSide(nn.Module):
 class TrainableTable(nn.Module):
     """A side with a table of token weights.
 
-    learns: "fixed" nothing, "scale" one factor (the unified framework's binary texts), "table" every weight
+    learns: "fixed" learns nothing, "scale" one factor (the unified framework's binary texts), "table" every weight
         (OpenSearch's trainable IDF; never below 0), "learned" a projection of word embeddings (Li-LSR), which needs
         `embeddings`.
     """
@@ -144,7 +144,7 @@ class TrainableEncoder(nn.Module):
 
     query_table: what a table of queries learns, one of QUERY_TABLES.
     document_table: what a table of documents learns, "fixed" or "scale".
-    seed: of a learned table.
+    seed: the seed of the initial weights of a learned table.
 
     Raises ParameterError if both sides have tables, and for a table on a side without one.
     """
@@ -184,7 +184,7 @@ class TrainableEncoder(nn.Module):
         return _weights(self.query, queries), _weights(self.document, documents)
 
     def batch(self, texts: Sequence[str], query: bool) -> TextBatch:
-        """Texts as one batch, on the CPU. It has no state, so that workers can call it."""
+        """Texts as one batch, on the CPU. Changes nothing, so that it can run during a training step."""
         side = self.encoder.query_side if query else self.encoder.document_side
         if isinstance(side, LookupSide):
             return TextBatch(None, _bags(side, texts), len(texts))
@@ -261,8 +261,7 @@ def _weights(side: TrainableSide | TrainableTable, batch: TextBatch) -> Weights:
 def head_weights(head: Head, states: States, batch: Batch, window: int | None) -> Weights:
     """Like Head.vectors, but dense and with gradients: float32 [texts, components].
 
-    window: replaces that of the spec. If the activation gives weights at or below zero, which sparse vectors omit, they
-        are kept.
+    window: replaces the window of the spec. Weights at or below zero, which sparse vectors omit, are kept.
     """
     spec = head.spec
     weights = _mlp(head, states, batch) if head.vocabulary is None else _mlm(head, states, batch)

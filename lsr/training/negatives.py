@@ -19,7 +19,7 @@ from lsr.retrieval.searcher import Searcher
 from lsr.training.data.writing import MinedRecord, record_writer
 
 QUERIES_AT_ONCE = 256
-RANDOM_TRIES = 100  # for each document; a small index can have fewer
+RANDOM_TRIES = 100  # draws per missing document: a small index may have too few other documents
 
 
 class Scorer(Protocol):
@@ -40,7 +40,7 @@ class Mining:
     max_score_ratio: negatives score at most this share, above 0 and up to 1, of the best relevant document of the same
         search. None, or a search without a relevant document, allows any score.
     relevant: the lowest grade of positives. Documents of grade 1 or more are never negatives.
-    seed: of the drawn negatives, which depend only on it, the query and the rankings.
+    seed: the seed of random draws. Negatives depend only on the seed, the query and the rankings.
 
     Raises ParameterError for values out of range.
     """
@@ -70,8 +70,7 @@ class Mined(NamedTuple):
     """The result of mine_negatives: counts.
 
     left_out: queries without any relevant document in the index.
-    own_first: queries for which the first searcher found a document with the id of the query first; see drop_same_id of
-        Collection.
+    own_first: queries whose first result in the first searcher has the id of the query; see Collection.drop_same_id.
     """
 
     queries: int
@@ -99,8 +98,8 @@ def mine_negatives(
     mining: the parameters. Default: Mining().
     request: the search; its k is replaced by Mining.depth.
     threads: the number of queries that are searched at once. None for all processors.
-    scorer: a teacher that scores all documents. Random documents of the index then replace missing negatives, because a
-        training could not score its own.
+    scorer: a teacher that scores all documents. Random documents of the index then replace missing negatives, because
+        the random documents that a training draws have no scores.
     progress: show bars on standard error.
 
     No document that any split judges relevant is a negative, nor the document with the id of the query if

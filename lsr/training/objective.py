@@ -63,7 +63,7 @@ class Cost(NamedTuple):
 class Objective:
     """The training objective of a configuration.
 
-    idf: float32 [components], for the explicit version of IDF-aware FLOPS. steps: of the whole training.
+    idf: float32 [components], for the penalty idf-flops. steps: the number of steps of the whole training.
     """
 
     def __init__(
@@ -113,10 +113,11 @@ class Objective:
 def known_relevant(groups: Sequence[Group]) -> Tensor:
     """The documents of the batch that are known to be relevant to each query, bool [queries, queries * group].
 
-    These are documents of other queries that are also its own positive, or that its judgments contain.
+    A document of another query is known to be relevant if it is also a positive of this query, or judged relevant to
+    this query.
     """
     documents = [document_id for group in groups for document_id in group.document_ids]
-    relevant: dict[str, set[str]] = {}  # of a query, which can have a record for each document
+    relevant: dict[str, set[str]] = {}  # by query id: several groups of a batch can have the same query
     for group in groups:
         relevant.setdefault(group.query_id, set()).update(group.relevant)
     return torch.tensor([[document in relevant[group.query_id] for document in documents] for group in groups])

@@ -1,7 +1,6 @@
 """Parameter groups for AdamW, and the learning rate of every step.
 
-Neither has a state: the rate follows from the number of a step, so that a training resumes exactly without the state of
-a scheduler.
+The rate is a function of the number of the step. So a training resumes exactly without the stored state of a scheduler.
 """
 
 from __future__ import annotations

@@ -40,8 +40,8 @@ PENALTY_POOLINGS: tuple[PenaltyPooling, ...] = get_args(PenaltyPooling)
 FLOPS, L1, DF_FLOPS, IDF_FLOPS, ANTI_ZERO = PENALTIES
 ALL, HALVES, SLOTS = PENALTY_POOLINGS
 ALPHA, BETA = 0.1, 10.0
-# Below every IDF in MS MARCO, where the full stop has .016. Tables have 0 for missing tokens, and nearly 0 for tokens
-# in every document; the penalty must not become infinite.
+# The penalty divides by the IDF, and a table can have 0, for missing tokens, or nearly 0, for tokens of all documents.
+# This limit is below all IDFs of MS MARCO, where the full stop has the lowest, .016.
 LEAST_IDF = 0.01
 LEAST_SUM = 1e-3  # least sum of a batch's weights for anti-zero: 1 / 0 has no useful gradient
 HALF_LIFE = 10_000  # documents; the error of a frequency of .1 is then about .002
@@ -115,7 +115,8 @@ class DocumentFrequencies:
         if not 0 < half_life < math.inf:
             raise ParameterError(f"half_life is {half_life!r}; it must be a number of documents above 0")
         self.half_life = half_life
-        # Faded numbers of documents with each component, and of all: the shares of few batches are not biased.
+        # For each component, the faded number of documents with it; last, the faded number of all documents. Both fade
+        # alike, so that shares are right from the first batch on.
         self._counts = torch.zeros(components + 1, device=device)
 
     @torch.no_grad()
@@ -154,8 +155,8 @@ def penalize(
     """The sum of some penalties, each times its strength and `share`.
 
     weights: float32 [queries, group, components] of documents, the positive first, or [queries, components].
-    share: of the strength, by schedules.share_at. anti-zero always has its full strength, as in naver's code: an empty
-        batch must not become cheap.
+    share: the share of the strengths at the present step, from schedules.share_at. anti-zero always has its full
+        strength, as in naver's code, because it must keep vectors from becoming empty from the first step on.
     frequencies: for df-flops, already updated with this batch.
     idf: float32 [components], for idf-flops.
 

@@ -18,7 +18,7 @@ _POWERS = {CONSTANT: 0, LINEAR: 1, QUADRATIC: 2}
 def share_at(schedule: str, step: int, steps: int) -> float:
     """The share of a regularizer's full strength at a step, above 0 and at most 1.
 
-    step: counted from 1. steps: of the rise. Raises ParameterError.
+    step: counted from 1. steps: the number of steps of the rise. Raises ParameterError.
     """
     check_choice("schedule", schedule, SCHEDULES)
     if step < 1 or steps < 1:

@@ -70,7 +70,7 @@ def _with_texts_as(config: EncoderConfig, spec: EncoderSpec) -> EncoderSpec:
     return replace(spec, query=query, document=document)
 
 
-def what_queries_learn(config: EncoderConfig, encoder: SparseEncoder) -> str:
+def query_table_kind(config: EncoderConfig, encoder: SparseEncoder) -> str:
     """One of lsr.training.model.QUERY_TABLES: the configured one, or that of the method."""
     if config.query_table:
         return config.query_table
@@ -79,8 +79,8 @@ def what_queries_learn(config: EncoderConfig, encoder: SparseEncoder) -> str:
     return {"learned": LEARNED, "binary": SCALE}.get(str(find_preset(config.method).query), FIXED)
 
 
-def what_documents_learn(config: EncoderConfig) -> str:
-    """What documents learn: "scale" if the method looks them up, else "fixed". See what_queries_learn."""
+def document_table_kind(config: EncoderConfig) -> str:
+    """One of "scale", if the method looks documents up, and "fixed"; see TrainableTable."""
     return SCALE if config.method and isinstance(find_preset(config.method).document, str) else FIXED
 
 

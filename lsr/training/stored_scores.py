@@ -91,7 +91,7 @@ def store_scores(
 
 
 class StoredScores:
-    """Scores written by store_scores, in memory. teachers: for an Ensemble; they score stored pairs of ids.
+    """Scores written by store_scores, in memory. teachers: the stored teachers, for an Ensemble.
 
     Raises CollectionError for scores that cannot be read.
     """

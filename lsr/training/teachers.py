@@ -178,5 +178,5 @@ def _sparse_rows(found: SparseVectors) -> list[Row]:
 
 
 def _size(text: str, row: Row) -> int:
-    """Its approximate memory in bytes."""
+    """The approximate memory of an entry of the cache, in bytes."""
     return len(text) + sum(array.nbytes for array in row)

@@ -37,11 +37,11 @@ from lsr.training.optimizer import parameter_groups
 from lsr.training.sharding import copy_learned
 from lsr.training.start import (
     OpenTeachers,
+    document_table_kind,
     open_teachers,
+    query_table_kind,
     start_encoder,
     tokenizer_of,
-    what_documents_learn,
-    what_queries_learn,
 )
 from lsr.training.stored_scores import StoredScores, store_scores
 from lsr.training.training_batches import Batches, open_streams
@@ -58,8 +58,8 @@ LIBRARIES = (PACKAGE, "torch", "transformers", "accelerate", "numpy")
 class Progress:
     """The state of a training, as JSON.
 
-    step: number of finished steps. best: the best measure. worse: number of evaluations since then. evaluations: step
-        -> figures.
+    step: number of finished steps. best: the best measure so far. worse: number of evaluations since the best one.
+    stopped: whether the training has stopped early, after `patience` evaluations. evaluations: step -> figures.
     """
 
     step: int = 0
@@ -188,7 +188,7 @@ class _Training:
     def _start(self, device: str, offline_data: Path | None) -> TrainableEncoder:
         config = self._config
         encoder = start_encoder(config.encoder, device, config.seed, self._shown, offline_data)
-        learns = what_queries_learn(config.encoder, encoder), config.seed, what_documents_learn(config.encoder)
+        learns = query_table_kind(config.encoder, encoder), config.seed, document_table_kind(config.encoder)
         model = TrainableEncoder(encoder, *learns)
         if config.lora is not None:
             add_adapters(model, config.lora, config.seed)

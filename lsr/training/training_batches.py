@@ -71,7 +71,7 @@ def _source(data: DataConfig, cache: Path, progress: bool, offline_data: Path | 
 class Batches:
     """Batches for a process that trains. Each is made during the training step before.
 
-    teachers: one for each stream of the mixture, which scores its groups, or none.
+    teachers: the teacher of each stream of the mixture; empty without teachers.
     whole_batch: every document is scored for every query.
     """
 

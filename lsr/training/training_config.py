@@ -146,11 +146,11 @@ class OptimizerConfig:
     steps, epochs: the length of the training; one of the two.
     rate: peak learning rate of networks.
     table_rate: peak learning rate of tables of weights.
-    weight_decay: of AdamW.
+    weight_decay: the weight decay of AdamW.
     warm_up: share of the steps over which rates rise.
     schedule: how rates fall afterwards: "linear", "cosine", "constant".
     clip: largest norm of all gradients; 0 for no limit.
-    precision: of the networks: "float32", "bfloat16", "float16".
+    precision: the floating-point type of the networks: "float32", "bfloat16", "float16".
     gradient_checkpointing: compute states again for gradients instead of keeping them.
     grad_cache: number of queries whose states are in memory at once, with those of their documents, for any batch_size
         (lsr.training.gradient_cache). Default: all of the batch.
@@ -179,9 +179,9 @@ class OptimizerConfig:
 class AdapterConfig:
     """[lora]: low-rank adapters in the linear layers of the networks, trained instead of all weights (LoRA).
 
-    rank: of their two factors.
-    alpha: their product is multiplied by alpha / rank.
-    dropout: share of their inputs that is dropped.
+    rank: the number of columns of B and of rows of A in the adapter B A.
+    alpha: B A is multiplied by alpha / rank.
+    dropout: the share of an adapter's inputs that is dropped.
     modules: names of the layers, such as ["q_proj", "v_proj"]. Default: all except the output layer.
     """
 
@@ -218,8 +218,8 @@ class TeacherConfig:
     """[teacher]: teachers, whose scores losses use.
 
     dense, sparse, cross: encoders and cross-encoders by name or folder.
-    scores: folders of scores written by `lsr scores`, instead of these or in addition; every positive and negative must
-        have a score.
+    scores: folders of scores written by `lsr scores`, each a further teacher. Every positive and negative must have a
+        score.
     normalize: "min-max" for each query, or "none".
     scale: the factor of the mean of all teachers.
     weights: the weights of the teachers in that mean, in the order of dense, sparse, cross, scores. Default: all equal.
@@ -300,7 +300,7 @@ class TrainingConfig(HasFacts):
     masked_language: weight of the cross-entropy of masked tokens (lsr.training.masking), for each side with a network.
     regularizer: the penalties that keep vectors sparse.
     lora, window, teacher, evaluation: optional parts; see their classes.
-    seed: of all random numbers.
+    seed: the seed of all random numbers.
     log_every: number of steps between two lines of the log.
     save_every: number of steps between two checkpoints.
     tracker: where figures are sent in addition to the log: "tensorboard", files in OUT, or "wandb", Weights & Biases.

@@ -25,8 +25,9 @@ from lsr.training.training_config import TrainingConfig
 class TrainingStep:
     """A step of a training.
 
-    wrapped: the model, as prepared by accelerate. optimizer: prepared, too. windows: sides with a window that a
-        schedule narrows. steps: of the whole training. checkpoint: the place of the last checkpoint, for messages.
+    wrapped, optimizer: the model and the optimizer, as accelerate prepares them. windows: sides with a window that
+        narrows. steps: the number of steps of the whole training. checkpoint: the folder of the last checkpoint, for
+        messages.
     """
 
     def __init__(

@@ -50,7 +50,7 @@ def test_operators(retriever: Any) -> None:
     assert both["c"] == pytest.approx(2 * retriever(QUERIES[:1]).set_index("docno")["score"]["c"])
 
 
-def test_it_says_what_goes_in_and_comes_out(retriever: Any, tmp_path: Path) -> None:
+def test_declared_input_and_output_columns(retriever: Any, tmp_path: Path) -> None:
     assert pt.inspect.transformer_outputs(retriever, ["qid", "query"]) == ["qid", "query", "docno", "score", "rank"]
     assert ["qid", "query"] in pt.inspect.transformer_inputs(retriever)
     assert pt.inspect.indexer_inputs(LsrIndexer(tmp_path, "bm25")) == [["docno", "text"]]

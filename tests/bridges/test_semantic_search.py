@@ -67,7 +67,7 @@ def test_arguments_are_not_changed_and_unknown_tokens_are_left_out() -> None:
     assert pairs(found) == [[(0, 2.0), (2, 1.0)]] and settings == {}
 
 
-def test_what_does_not_fit() -> None:
+def test_arguments_that_do_not_match_are_refused() -> None:
     with pytest.raises(ParameterError, match="corpus_embeddings"):
         semantic_search_lsr(QUERIES)
     _, _, index = semantic_search_lsr(QUERIES, DOCUMENTS, output_index=True)

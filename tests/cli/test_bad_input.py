@@ -204,7 +204,7 @@ def copy_of(index: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(index, tmp_path / "copy"))
 
 
-def test_what_is_no_index(lsr: Lsr, tmp_path: Path) -> None:
+def test_folders_without_an_index_are_refused(lsr: Lsr, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("hello")
     (tmp_path / "foreign").mkdir()
     (tmp_path / "foreign" / "manifest.json").write_text('{"name": "something else"}')

@@ -25,7 +25,7 @@ def tested(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return said
 
 
-def test_what_is_there(lsr: Lsr, tested: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_report_describes_the_machine(lsr: Lsr, tested: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "kernels", lambda: (Path("/cache"), True, True))
     found = lsr("doctor", "--json").json
     assert found["versions"]["numpy"]

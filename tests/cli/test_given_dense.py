@@ -181,7 +181,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_what_is_no_vector_for_each_document_is_refused(name: str, tmp_path: Path) -> None:
+def test_files_without_one_vector_per_document_are_refused(name: str, tmp_path: Path) -> None:
     matrix, message = BAD[name]
     np.save(tmp_path / name, matrix, allow_pickle=True)
     with pytest.raises(VectorsError, match=message):

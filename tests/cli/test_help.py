@@ -72,7 +72,7 @@ def test_commands_of_the_guides_can_be_typed(whole: TyperGroup) -> None:
             raise AssertionError(f"{line}: {error.format_message()}") from error
 
 
-def test_what_an_option_takes_has_a_name(lsr: Lsr) -> None:
+def test_options_have_metavars(lsr: Lsr) -> None:
     for command in COMMANDS:
         shown = lsr(command, "--help").out
         assert "<" not in shown, shown
@@ -185,7 +185,7 @@ def test_the_script_of_a_shell(shell: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("unplotted")
-def test_what_is_named_next_can_be_typed(
+def test_suggested_next_commands_can_be_parsed(
     lsr: Lsr, library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)

@@ -32,7 +32,7 @@ def test_drift_is_told_and_undone(lsr: Lsr, tmp_path: Path) -> None:
     assert "lsr refit" in said
     done = lsr("refit", index)
     assert done.status == 0
-    assert "BM25 statistics are now of 4 rows" in done.out
+    assert "BM25 statistics are now those of 4 rows" in done.out
     after = lsr("info", index, "--json").json["drift"]
     assert (after["idf_change"], after["new_tokens"], after["average_length"]) == (0, 0, 2.5)
     assert lsr("refit", index, "--json").json["before"] == after

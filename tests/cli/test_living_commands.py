@@ -78,7 +78,7 @@ def test_a_file_is_the_same_document_alone_and_in_its_folder(
     assert lsr("update", index, notes).out.startswith(f"{index}: 0 documents added, ")
 
 
-def test_what_is_missing_is_deleted_if_asked(lsr: Lsr, index: Path, notes: Path) -> None:
+def test_missing_documents_are_deleted_with_delete_missing(lsr: Lsr, index: Path, notes: Path) -> None:
     (notes / "backup.md").unlink()
     (notes / "tea.md").write_text("Leaves.")
     assert lsr("update", index, notes, "--dry-run").out.endswith(": 1 document added, 0 changed, 1 unchanged\n")

@@ -67,7 +67,7 @@ def test_options_reach_the_search(
     assert mined("--exact", "--threads", 1) == plain  # a small collection is searched exactly anyway
 
 
-def test_what_is_left_out_is_told(lsr: Lsr, library: Path, bm25_index: Path, tmp_path: Path) -> None:
+def test_skipped_queries_are_reported(lsr: Lsr, library: Path, bm25_index: Path, tmp_path: Path) -> None:
     (tmp_path / "c" / "qrels").mkdir(parents=True)
     for name in ("corpus.jsonl", "queries.jsonl"):
         (tmp_path / "c" / name).symlink_to(library / name)

@@ -21,7 +21,7 @@ def vectors(lsr: Lsr, library: Path, tmp_path: Path) -> Path:
     return tmp_path / "v"
 
 
-def test_what_is_given_as_an_index(lsr: Lsr, library: Path, vectors: Path) -> None:
+def test_other_paths_in_place_of_an_index(lsr: Lsr, library: Path, vectors: Path) -> None:
     message = rejected(lsr("search", library, "tides"))
     assert f"a collection: build an index of it, lsr index {library} INDEX --encoder NAME, and give that" in message
     message = rejected(lsr("info", vectors))
@@ -29,7 +29,7 @@ def test_what_is_given_as_an_index(lsr: Lsr, library: Path, vectors: Path) -> No
     assert "corpus.jsonl: is a file of texts, not an index" in rejected(lsr("why", library / "corpus.jsonl", "a", "1"))
 
 
-def test_what_is_given_as_a_collection(
+def test_other_paths_in_place_of_a_collection(
     lsr: Lsr, bm25_index: Path, library: Path, vectors: Path, tmp_path: Path
 ) -> None:
     test, run = library / "qrels" / "test.tsv", tmp_path / "a.run"
@@ -77,7 +77,7 @@ def test_texts_that_have_vectors_beside_them_are_texts(lsr: Lsr, tmp_path: Path)
             assert lsr("index", source, tmp_path / "i", "--encoder", "bm25").status == 0
 
 
-def test_what_is_given_as_a_run_judgments_or_an_encoder(
+def test_other_paths_in_place_of_runs_judgments_and_encoders(
     lsr: Lsr, bm25_index: Path, library: Path, tmp_path: Path
 ) -> None:
     test, queries, run = library / "qrels" / "test.tsv", library / "queries.jsonl", tmp_path / "a.run"
@@ -143,7 +143,7 @@ def test_hidden_files_are_no_part_of_a_model(tmp_path: Path) -> None:
     assert content_digest(str(tmp_path / "model")) == digest
 
 
-def test_what_is_given_as_a_file_of_ids(
+def test_other_paths_in_place_of_a_file_of_ids(
     lsr: Lsr, bm25_index: Path, library: Path, vectors: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "a.run").write_text("1 Q0 55 1 6.5 lsr\n")

@@ -19,7 +19,7 @@ def files(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_what_is_written_can_be_read(lsr: Lsr, tmp_path: Path) -> None:
+def test_the_written_files_can_be_read(lsr: Lsr, tmp_path: Path) -> None:
     folder = tmp_path / "a folder" / "starter"
     assert lsr("new", folder).status == 0
     described = read_experiment(folder / "experiment.toml")

@@ -28,7 +28,7 @@ def test_json_is_utf8_or_ascii(monkeypatch: pytest.MonkeyPatch, encoding: str) -
     assert ("\xe9" in text) == encoding.lower().startswith("utf") - (encoding == "utf-16")
 
 
-def test_nothing_that_a_terminal_obeys(lsr: Lsr, tmp_path: Path) -> None:
+def test_control_characters_are_escaped(lsr: Lsr, tmp_path: Path) -> None:
     doc_id = f"d{HOSTILE}1"
     (tmp_path / "c").mkdir()
     for name, identifier in (("corpus", doc_id), ("queries", f"q{HOSTILE}")):

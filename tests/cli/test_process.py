@@ -84,7 +84,9 @@ lsr.collections.collection.load_collection = lambda *_: signal.raise_signal(sign
         ("experiment e.toml", True),
     ],
 )
-def test_what_ctrl_c_says_of_resuming(lsr: Lsr, monkeypatch: pytest.MonkeyPatch, line: str, resumes: bool) -> None:
+def test_the_message_after_ctrl_c_says_whether_the_command_resumes(
+    lsr: Lsr, monkeypatch: pytest.MonkeyPatch, line: str, resumes: bool
+) -> None:
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 

@@ -116,7 +116,7 @@ def test_an_index_with_an_encoder_takes_vectors_without_it(
     assert Searcher.open_for_vectors(bm25_index).vocabulary == load_encoder(bm25_index / "encoder-000001").vocabulary
 
 
-def test_what_cannot_be_matched(lsr: Lsr, published: Path, tmp_path: Path) -> None:
+def test_query_vectors_that_do_not_match_are_refused(lsr: Lsr, published: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     SparseVectors([0, 1], [0], [1.0], 5).write(tmp_path / "other.npz")
     message = rejected(lsr("run", published, tmp_path / "other.npz", run))

@@ -55,7 +55,7 @@ def test_a_run_to_standard_output(lsr: Lsr, bm25_index: Path, library: Path, run
     assert (evaluated.out, evaluated.err[:2]) == (ended.out, "RR")
 
 
-def test_what_others_write_to_the_same_file_stays(lsr: Lsr, bm25_index: Path, run_file: Path, library: Path) -> None:
+def test_output_is_appended_to_a_shared_file(lsr: Lsr, bm25_index: Path, run_file: Path, library: Path) -> None:
     with run_file.with_name("all.txt").open("w") as file:
         print("before", file=file, flush=True)
         assert lsr("run", bm25_index, library, f"/dev/fd/{file.fileno()}", "-k", 5).status == 0

@@ -46,7 +46,7 @@ def test_an_index_is_upgraded_and_merged(lsr: Lsr, index: Path) -> None:
     assert len(lsr("info", index, "--json").json["segments"]) == 1
 
 
-def test_what_cannot_be_merged(lsr: Lsr, index: Path, tmp_path: Path) -> None:
+def test_indexes_that_cannot_be_merged_are_refused(lsr: Lsr, index: Path, tmp_path: Path) -> None:
     assert "nowhere: is not an index" in rejected(lsr("merge", tmp_path / "nowhere"))
     assert "nowhere: is not an index" in rejected(lsr("upgrade", tmp_path / "nowhere"))
     assert "'much' is not an amount of memory" in rejected(lsr("merge", index, "--memory", "much"))

@@ -79,7 +79,7 @@ def test_the_list_of_cards(lsr: Lsr) -> None:
     assert [each["model"] for each in lsr("verify", "--json").json] == list(known_cards())
 
 
-def test_what_cannot_be_verified(lsr: Lsr, folder: Path, tmp_path: Path) -> None:
+def test_invalid_arguments_are_refused(lsr: Lsr, folder: Path, tmp_path: Path) -> None:
     assert "lsr has no golden card of this model" in rejected(lsr("verify", str(folder)))
     assert "`lsr verify` lists the models with a card" in rejected(lsr("verify", "naver/splade-v4"))
     assert "no such encoder" in rejected(lsr("verify", "nowhere", "--card", "tiny"))

@@ -42,7 +42,7 @@ def test_search_info_and_why(lsr: Lsr, index: str) -> None:
     assert "the filter excludes it" in lsr("why", index, "red", "a", "--where", "year > 2019").out
 
 
-def test_what_is_refused(lsr: Lsr, index: str) -> None:
+def test_invalid_conditions_are_refused(lsr: Lsr, index: str) -> None:
     said = rejected(lsr("search", index, "red", "--where", "yeer > 2019"))
     assert said.endswith("there is no column 'yeer'; columns: year (int64), kind (string)")
     assert "sleep_ms is not allowed" in rejected(lsr("search", index, "red", "--where", "sleep_ms(1000)"))

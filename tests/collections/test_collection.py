@@ -226,7 +226,7 @@ def test_ids_may_be_called_id(tmp_path: Path) -> None:
     assert [each.doc_id for each in load_collection(tmp_path).documents()] == ["7", "8"]
 
 
-def test_what_can_be_read_only_once(tmp_path: Path) -> None:
+def test_streams_are_read_only_once(tmp_path: Path) -> None:
     reading, writing = os.pipe()
     os.write(writing, b"1\tone\n2\ttwo\n")
     os.close(writing)
@@ -338,7 +338,7 @@ def test_missing_and_empty_query_files(tmp_path: Path) -> None:
         load_collection(tmp_path / "m").queries()
 
 
-def test_what_is_no_collection(tmp_path: Path) -> None:
+def test_paths_that_are_not_collections_are_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("hello")
     with pytest.raises(CollectionError, match="is a folder, not a collection; give a BEIR folder"):
         load_collection(tmp_path)

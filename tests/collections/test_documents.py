@@ -288,7 +288,7 @@ def test_other_delimiters(tmp_path: Path) -> None:
         ("a.pdf", b"%PDF-1.4 no", r"a\.pdf: cannot be read, or is damaged"),
     ],
 )
-def test_what_is_wrong_is_told_with_its_place(tmp_path: Path, name: str, content: str | bytes, message: str) -> None:
+def test_errors_name_file_and_line(tmp_path: Path, name: str, content: str | bytes, message: str) -> None:
     (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(CollectionError, match=message):
         list(as_documents(tmp_path / name).documents())
@@ -316,7 +316,7 @@ def test_what_is_wrong_is_told_with_its_place(tmp_path: Path, name: str, content
         ([Path("nothing.md"), Path("none.md")], {}, "nothing.md: there is no such file"),
     ],
 )
-def test_what_is_no_source(source: Any, columns: dict[str, str], message: str) -> None:
+def test_objects_that_are_not_documents_are_refused(source: Any, columns: dict[str, str], message: str) -> None:
     with pytest.raises(CollectionError, match=message):
         list(as_documents(source, **columns).documents())
 
@@ -379,7 +379,7 @@ def test_a_pipe_in_a_folder_is_refused(tmp_path: Path, name: str) -> None:
         list(as_documents(tmp_path).documents())
 
 
-def test_what_lsr_wrote_is_no_part_of_a_folder(tmp_path: Path) -> None:
+def test_files_written_by_lsr_are_not_documents(tmp_path: Path) -> None:
     (tmp_path / "a.md").write_text("a")
     for name, marker, content in (
         ("my.index", "manifest.json", '{"format_version": 5}'),

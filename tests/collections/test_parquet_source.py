@@ -108,9 +108,7 @@ def test_splits_titles_and_grades(tmp_path: Path) -> None:
         ("qrels", {"query-id": ["q1", "q1"], "corpus-id": ["d1", "d1"], "score": [1, 2]}, "row 1: document 'd1' is"),
     ],
 )
-def test_what_is_wrong_is_told_with_its_place(
-    tmp_path: Path, kind: str, columns: dict[str, list[Any]], said: str
-) -> None:
+def test_errors_name_file_and_row(tmp_path: Path, kind: str, columns: dict[str, list[Any]], said: str) -> None:
     write(write_nano(tmp_path), kind, "train", columns)
     collection = load_collection(tmp_path)
     with pytest.raises(CollectionError, match=said):
@@ -118,7 +116,7 @@ def test_what_is_wrong_is_told_with_its_place(
         collection.queries()
 
 
-def test_what_the_hub_does_not_have(hub: Path, tmp_path: Path) -> None:
+def test_missing_repositories_are_reported(hub: Path, tmp_path: Path) -> None:
     with pytest.raises(CollectionError, match=r"'no-such/id' is neither .* from Hugging Face \(ConnectionError: no"):
         load_collection("no-such/id")
     (hub / "own" / "empty").mkdir(parents=True)

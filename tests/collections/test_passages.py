@@ -149,5 +149,5 @@ def test_values_are_checked(values: dict[str, object]) -> None:
         PassageSplit(**values)  # type: ignore[arg-type]
 
 
-def test_it_is_saved_as_json_and_back() -> None:
+def test_a_split_is_saved_as_json_and_read_back() -> None:
     assert PassageSplit(**asdict(PassageSplit(100, 10, False))) == PassageSplit(100, 10, False)

@@ -57,7 +57,7 @@ def test_ir_measures_reads_the_same_scores(tmp_path: Path) -> None:
         ({"q": {"d": float("inf")}}, "the score is inf"),
     ],
 )
-def test_what_a_run_cannot_hold_leaves_the_old_file(tmp_path: Path, run: dict, message: str) -> None:
+def test_a_failed_write_leaves_the_old_run(tmp_path: Path, run: dict, message: str) -> None:
     (tmp_path / "r").write_text("old")
     with pytest.raises(RunError, match=message):
         write_run(tmp_path / "r", {"before": {"d": 1.0}, **run})

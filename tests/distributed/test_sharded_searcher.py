@@ -202,7 +202,7 @@ def test_a_killed_build_keeps_what_is_done(tmp_path: Path, monkeypatch: pytest.M
         assert (encoded, built) == (encoded_by_then, built_by_then) and not folder.exists()
     for settings, error, said in (
         ({"shards": SHARDS + 1}, StorageError, "has an unfinished build with other settings"),
-        ({"documents": made_documents(1)}, CollectionError, "has an unfinished build of documents other"),
+        ({"documents": made_documents(1)}, CollectionError, "has an unfinished build of other documents"),
     ):
         given: dict[str, Any] = {"documents": made_documents(), "shards": SHARDS, **settings}
         with pytest.raises(error, match=said):
@@ -227,7 +227,7 @@ def test_a_lost_shard_is_an_error_or_is_named(folder: Path, tmp_path: Path, sing
         lost = next(each["id"] for each in made_documents() if shard_of(each["id"], SHARDS) == 0)
         with pytest.raises(ShardError, match="no answer from shard-00000"):
             sharded.document(lost)
-        with pytest.warns(lsr.LsrWarning, match="there are no documents of shard-00000"):
+        with pytest.warns(lsr.LsrWarning, match="they lack the documents of shard-00000"):
             sharded.run({"a": "w1"})
 
 
@@ -261,7 +261,7 @@ def test_a_damaged_manifest_is_refused(folder: Path, tmp_path: Path, change: dic
         ShardedFolder.read(tmp_path)
 
 
-def test_what_shards_cannot_do_is_refused(folder: Path) -> None:
+def test_unsupported_arguments_are_refused(folder: Path) -> None:
     with ShardedSearcher.open(folder) as sharded:
         for request in (lsr.SearchRequest(side="dense"), lsr.SearchRequest(interpolate="after")):
             with pytest.raises(ParameterError, match="sharded indexes have no dense vectors"):

@@ -69,7 +69,7 @@ def test_ranks_and_remedies_are_those_of_searches(blocks: ShardedSearcher) -> No
     assert {"returned", "score too low"} < verdicts  # and at least one stage
 
 
-def test_what_may_not_be_found_and_what_is_not_there(blocks: ShardedSearcher) -> None:
+def test_filtered_and_unknown_documents(blocks: ShardedSearcher) -> None:
     query, snapshot = {"sparse": short_queries(1)}, blocks.snapshot
     told = snapshot.why(query, None, "d1", SearchRequest(2, allowed=["d2", "d3"]))
     assert told is not None and told.why.verdict == "filtered out" and told.why.remedy is None

@@ -56,7 +56,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Hub:
 
 
 @pytest.mark.parametrize("method", ["splade++-ed", "splade-doc", "prosper-bert"])
-def test_what_is_uploaded_is_the_encoder(method: str, hub: Hub, tmp_path: Path) -> None:
+def test_the_upload_loads_as_the_same_encoder(method: str, hub: Hub, tmp_path: Path) -> None:
     encoder = build_encoder(method, write_model(tmp_path / "model"))
     encoder.save_pretrained(tmp_path / "saved", {"step": 3})
     (tmp_path / "saved" / ".cache").mkdir()
@@ -80,7 +80,7 @@ def test_what_is_uploaded_is_the_encoder(method: str, hub: Hub, tmp_path: Path) 
     )
 
 
-def test_what_is_no_whole_encoder_is_refused(hub: Hub, tmp_path: Path) -> None:
+def test_incomplete_encoders_are_refused(hub: Hub, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(EncoderError, match="has no saved encoder"):
         lsr.push_to_hub(tmp_path / "empty", "me/mine")

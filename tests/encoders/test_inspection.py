@@ -84,7 +84,7 @@ def test_nothing_in_common() -> None:
     assert (empty.score, empty.shared, empty.not_shared, empty.document.literal_share) == (0, (), (0, 0), 0)
 
 
-def test_what_a_document_and_a_query_share(encoder: Encoder) -> None:
+def test_terms_shared_by_a_document_and_a_query(encoder: Encoder) -> None:
     compared = compare_texts(encoder, "c e", "a b")
     assert compared.shared == (
         SharedTerm("c", 2, 1.0, 3.0, 3.0, 0.75, True, False),

@@ -26,7 +26,7 @@ def saved(method: str, folder: Path, made: HowMade | None = None, **options: Any
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_it_is_read_by_the_hub_and_its_code_runs(method: str, tmp_path: Path) -> None:
+def test_the_hub_reads_the_card_and_its_examples_run(method: str, tmp_path: Path) -> None:
     folder, card = saved(method, tmp_path)
     known = METHODS[method]
     assert card.data.library_name == ("sentence-transformers" if known else "lsr")
@@ -46,7 +46,7 @@ def test_it_is_read_by_the_hub_and_its_code_runs(method: str, tmp_path: Path) ->
         np.testing.assert_allclose(each, scores[0], rtol=1e-4, atol=1e-5)
 
 
-def test_it_tells_what_is_particular(tmp_path: Path) -> None:
+def test_the_card_lists_unusual_settings(tmp_path: Path) -> None:
     options = {"max_length": 9, "query_max_length": 6, "query_prompt": "find `it`\n: "}
     _, card = saved("prosper-bert", tmp_path, HowMade("some/base", "## Training\n\nOn `x`.\n"), **options)
     assert card.data.base_model == "some/base"
@@ -58,7 +58,7 @@ def test_it_tells_what_is_particular(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("base", ["tiny", "", "/models/bert", "./bert", "a b", "x/y/z"])
-def test_what_the_hub_does_not_have_is_no_base(base: str, tmp_path: Path) -> None:
+def test_local_models_are_not_named_as_base_model(base: str, tmp_path: Path) -> None:
     assert saved("splade-max", tmp_path, HowMade(base, ""))[1].data.base_model is None
 
 

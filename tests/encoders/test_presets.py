@@ -243,7 +243,7 @@ def test_regularizers_of_later_methods(
     assert regularizer.steps == steps
 
 
-def test_what_is_not_known_is_said() -> None:
+def test_presets_state_unknown_facts() -> None:
     """A strength that is missing is no zero: a line says that it is in doubt."""
     for preset in PRESETS.values():
         penalties = (preset.regularizer.query, preset.regularizer.document)

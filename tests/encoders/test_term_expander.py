@@ -37,7 +37,7 @@ def test_tokens_of_the_text_are_not_added_though_the_network_reads_no_further(tm
     assert found
 
 
-def test_what_is_added_is_read_as_the_terms_that_it_stands_for() -> None:
+def test_added_words_are_tokenized_as_the_predicted_terms() -> None:
     encoder = load_encoder("tiny")
     text = "Salt raises blood pressure."
     added = TermExpander(encoder, 50)([text])[0]
@@ -57,7 +57,7 @@ def test_an_expander_of_an_encoder() -> None:
     assert encoder.encode_documents([text]) == expected
 
 
-def test_what_cannot_expand() -> None:
+def test_encoders_without_expansion_are_refused() -> None:
     with pytest.raises(
         EncoderError,
         match="bm25: is not fitted and has no terms; use an encoder with expansion, such as tilde or SPLADE",

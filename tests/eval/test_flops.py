@@ -29,7 +29,7 @@ def test_by_hand() -> None:
 
 
 @given(st.integers(0, 1 << 30), st.integers(1, 6), st.integers(1, 12))
-def test_it_is_the_mean_of_common_components_over_all_pairs(seed: int, queries: int, documents: int) -> None:
+def test_flops_are_the_mean_number_of_common_components_over_all_pairs(seed: int, queries: int, documents: int) -> None:
     asked, found = vectors(seed, queries), vectors(seed + 1, documents)
     common = (asked.to_dense() > 0).astype(int) @ (found.to_dense() > 0).astype(int).T
     assert expected_flops(asked, found) == pytest.approx(common.mean())

@@ -223,7 +223,7 @@ def test_best_for_their_time() -> None:
     ]
 
 
-def test_what_cannot_be_drawn_is_refused(tmp_path: Path) -> None:
+def test_invalid_plots_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ParameterError, match=r"\.svg, \.png, \.pdf"):
         plot_differences(DIFFERENCES, "AP", "a", "b", tmp_path / "plot.gif")
     with pytest.raises(

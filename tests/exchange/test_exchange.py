@@ -79,7 +79,7 @@ def imported(folder: Path) -> dict[str, dict[str, float]]:
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_what_is_exported_is_imported(index: Path, tmp_path: Path, format: str) -> None:
+def test_an_import_equals_the_export(index: Path, tmp_path: Path, format: str) -> None:
     expected = rows_of(index)
     report = lsr.export_index(index, tmp_path / "out", format)
     if format == "milvus":  # which refuses rows without weights
@@ -247,10 +247,10 @@ def test_an_impact_that_no_term_frequency_can_be_is_refused(tmp_path: Path) -> N
 
 def test_more_than_ciff_can_number_is_refused(index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ciff, "MOST_TERMS", 100.0)
-    with pytest.raises(lsr.ParameterError, match=r"add up to .*, and CIFF counts less than 100; give a smaller one"):
+    with pytest.raises(lsr.ParameterError, match=r"CIFF supports less than 100; use a smaller scale"):
         lsr.export_index(index, tmp_path / "out", "ciff")
     monkeypatch.setattr(ciff, "MAX_IMPACT", 5)
-    with pytest.raises(lsr.VectorsError, match="6 rows, and CIFF numbers 5 at most"):
+    with pytest.raises(lsr.VectorsError, match="6 rows, and CIFF supports at most 5"):
         lsr.export_index(index, tmp_path / "out", "ciff")
     assert not (tmp_path / "out").exists()
 
@@ -274,7 +274,7 @@ def test_a_data_set_of_several_files(index: Path, tmp_path: Path, monkeypatch: p
     assert not [each for each in Path("/proc/self/fd").iterdir() if ".parquet" in os.path.realpath(each)]
 
 
-def test_what_cannot_be_asked_for(index: Path, tmp_path: Path) -> None:
+def test_invalid_arguments_are_refused(index: Path, tmp_path: Path) -> None:
     with pytest.raises(lsr.ParameterError, match="one of ciff"):
         lsr.export_index(index, tmp_path / "out", "parchment")
     with pytest.raises(lsr.ParameterError, match="remove the scale"):

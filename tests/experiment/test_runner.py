@@ -248,7 +248,7 @@ def test_results_of_another_machine_are_told_apart(finished: Path, tmp_path: Pat
     assert "## Made with: cut on news\n" in text and text.count("## Made with: ") == 2
 
 
-def test_what_is_no_longer_reported_goes(finished: Path, tmp_path: Path) -> None:
+def test_outdated_reports_are_removed(finished: Path, tmp_path: Path) -> None:
     folder = tmp_path / "out"
     shutil.copytree(finished, folder)
     for place in ("tables/notes.md", "plots/library/mine.svg", "plots/mine/mine.svg"):
@@ -318,7 +318,7 @@ def test_tables_and_plots_are_all_there(finished: Path) -> None:
 
 
 @pytest.mark.usefixtures("unplotted")
-def test_what_is_there_is_not_done_again(finished: Path, tmp_path: Path) -> None:
+def test_finished_results_are_reused(finished: Path, tmp_path: Path) -> None:
     folder = tmp_path / "out"
     shutil.copytree(finished, folder)
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.json")}
@@ -461,7 +461,7 @@ def test_foreign_folders_stay_as_they_are(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("unplotted")
-def test_what_a_kill_leaves_before_it_begins_is_no_foreign_file(tmp_path: Path) -> None:
+def test_an_unfinished_folder_of_a_killed_experiment_is_accepted(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / ".experiment.json.tmp-0123456789abcdef").touch()
     path = describe(tmp_path / "experiment.toml", ["library"], '[systems.bm25]\nencoder = "bm25"\n')

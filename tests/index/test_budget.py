@@ -51,7 +51,7 @@ def test_a_search_that_comes_to_its_end_finds_what_it_would_without_a_limit(
 
 
 @pytest.mark.parametrize("exact", [False, True])
-def test_what_is_found_in_time_has_its_score(
+def test_scores_within_the_budget_are_complete(
     index: SeismicIndex | ExactIndex, package_queries: SparseVectors, exact: bool
 ) -> None:
     queries = package_queries[:40]
@@ -90,7 +90,7 @@ def test_a_run_of_stopped_searches_warns() -> None:
     more=st.lists(st.floats(2**-10, 2**10, width=32), max_size=30),
     worst=st.floats(2**-10, 2**10, width=32),
 )
-def test_what_is_expected_of_blocks_is_monotone(estimates: list[float], more: list[float], worst: float) -> None:
+def test_expected_scores_of_blocks_are_monotone(estimates: list[float], more: list[float], worst: float) -> None:
     def hits(estimates: list[float], worst: float) -> float:
         return sum(kernels.hits_of_block(np.float32(each), np.float32(worst)) for each in estimates)
 
@@ -124,7 +124,7 @@ def test_the_estimate_is_near_the_recall_of_real_vectors(blocks: bool) -> None:
     assert compared
 
 
-def test_what_was_missed_adds_up() -> None:
+def test_missed_shares_are_added_up() -> None:
     budget = Budget(LONG, 10, 1000)
     assert budget.recall == 1 and not budget.is_over
     budget.miss(100)

@@ -110,7 +110,7 @@ def test_dense_vectors_and_texts_of_that_time(old: Path) -> None:
     assert sum(hit.explain().values()) == pytest.approx(hit.score, rel=1e-6)
 
 
-def test_what_is_opened_is_of_one_index(old: Path) -> None:
+def test_all_opened_files_are_of_one_index(old: Path) -> None:
     """Another index takes the place of the folder while it is read: it is read again."""
     seen = []
 

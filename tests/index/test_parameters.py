@@ -137,7 +137,9 @@ def test_numbers_of_numpy_become_those_of_a_manifest() -> None:
 
 @pytest.mark.parametrize("alone", [{"exact": True}, {"recall": 0.9}], ids=str)
 @pytest.mark.parametrize("other", [{"query_cut": 4}, {"heap_factor": 0.8}, {"max_blocks": 3}, {"knn": 2}], ids=str)
-def test_what_leaves_nothing_to_choose_stands_alone(alone: dict[str, Any], other: dict[str, Any]) -> None:
+def test_exact_and_recall_cannot_be_combined_with_other_parameters(
+    alone: dict[str, Any], other: dict[str, Any]
+) -> None:
     (name,), (beside,) = alone, other
     with pytest.raises(ParameterError, match=f"{name} cannot be combined with {beside}; remove one of them"):
         SearchParams(**alone, **other)

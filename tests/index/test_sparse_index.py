@@ -14,7 +14,7 @@ VECTORS = SparseVectors.from_dense(np.array([[2.0, 0], [0, 1], [1, 1]]))
 
 
 @pytest.mark.parametrize("kind", [SeismicIndex, ExactIndex])
-def test_what_makes_a_vocabulary_is_taken_for_one_and_nothing_else(kind: Any, tmp_path: Path) -> None:
+def test_accepted_and_refused_vocabularies(kind: Any, tmp_path: Path) -> None:
     for given in (Vocabulary(["a", "b"]), ["a", "b"], {"b": 1, "a": 0}):
         kind.build(VECTORS, vocabulary=given).save(tmp_path / "index")
         assert open_index(tmp_path / "index").vocabulary == Vocabulary(["a", "b"])

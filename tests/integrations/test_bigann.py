@@ -116,7 +116,7 @@ def test_built_again_in_place(bigann: Any) -> None:
     assert max(rows.max() for rows in run(bigann, "sparse-small", rebuild=True).values()) < 500
 
 
-def test_what_cannot_be_run_is_said(bigann: Any) -> None:
+def test_invalid_arguments_are_reported(bigann: Any) -> None:
     with pytest.raises(ValueError, match="the metric is euclidean"):
         bigann.Lsr("euclidean", {})
     with pytest.raises(RuntimeError, match="there is no index"):

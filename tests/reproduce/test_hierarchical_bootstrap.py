@@ -16,7 +16,7 @@ def cases(first: np.ndarray, second: np.ndarray, clusters: np.ndarray | None = N
     return Cases(first, second, np.arange(first.shape[1]) if clusters is None else clusters)
 
 
-def test_of_one_collection_and_one_seed_it_is_the_bootstrap_over_queries() -> None:
+def test_with_one_collection_and_seed_it_equals_the_bootstrap_over_queries() -> None:
     random = np.random.default_rng(1)
     first, second = random.random((2, 1, 60))
     found = bootstrap_difference([cases(first, second)], SAMPLES)
@@ -27,7 +27,7 @@ def test_of_one_collection_and_one_seed_it_is_the_bootstrap_over_queries() -> No
     assert (found.low, found.high) == pytest.approx(tuple(expected), abs=0.01)
 
 
-def test_of_clusters_it_is_the_bootstrap_over_their_means() -> None:
+def test_with_clusters_it_equals_the_bootstrap_over_cluster_means() -> None:
     random = np.random.default_rng(2)
     means = random.normal(0.05, 0.1, 40)
     second = means.repeat(5)[None]  # five queries about the same text say the same
@@ -38,7 +38,7 @@ def test_of_clusters_it_is_the_bootstrap_over_their_means() -> None:
     assert apart.high - apart.low == pytest.approx((found.high - found.low) / np.sqrt(5), rel=0.1)
 
 
-def test_of_given_collections_only_the_queries_vary() -> None:
+def test_collections_that_are_not_drawn_do_not_vary() -> None:
     random = np.random.default_rng(4)
     effects, noise = random.normal(0.1, 0.3, 12), random.normal(0, 0.2, (12, 50))
     noise -= noise.mean(1, keepdims=True)
@@ -50,7 +50,7 @@ def test_of_given_collections_only_the_queries_vary() -> None:
 
 
 @pytest.mark.parametrize(("of_collections", "of_seeds", "of_queries"), [(1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 2, 4)])
-def test_its_interval_has_the_width_that_the_variances_give(
+def test_the_width_of_the_interval_follows_from_the_variances(
     of_collections: float, of_seeds: float, of_queries: float
 ) -> None:
     random = np.random.default_rng(3)
@@ -81,7 +81,7 @@ def test_p_is_small_for_a_sure_difference_and_never_zero_or_above_one() -> None:
     assert bootstrap_difference([cases(zeros, zeros)] * 4, SAMPLES).p_value == 1
 
 
-def test_it_depends_on_its_seed_alone() -> None:
+def test_the_result_depends_only_on_the_seed() -> None:
     random = np.random.default_rng(4)
     many = [cases(random.random((2, 9)), random.random((3, 9))) for _ in range(5)]
     first, again, other = (bootstrap_difference(many, 500, seed) for seed in (0, 0, 1))
@@ -90,7 +90,7 @@ def test_it_depends_on_its_seed_alone() -> None:
 
 
 def test_collections_are_needed_with_the_same_seeds() -> None:
-    with pytest.raises(ParameterError, match="no collection"):
+    with pytest.raises(ParameterError, match="collections is empty"):
         bootstrap_difference([])
     with pytest.raises(ParameterError, match="seeds"):
         bootstrap_difference([cases(np.zeros((1, 2)), np.zeros((2, 2))), cases(np.zeros((2, 2)), np.zeros((2, 2)))])

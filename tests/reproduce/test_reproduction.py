@@ -108,7 +108,7 @@ def written(folder: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
 
 
-def test_what_it_says_is_written_and_no_checkpoint_stays(finished: Finished) -> None:
+def test_the_report_is_written_and_checkpoints_are_removed(finished: Finished) -> None:
     found = {path.name for path in finished.folder.iterdir()}
     tables = {"results.csv", "words-overview.csv", "words-contrasts.csv"}
     assert found == {"words", "report.md", "reproduction.json", *tables}
@@ -162,7 +162,7 @@ def test_results_are_those_of_every_encoder_on_every_test(finished: Finished) ->
         assert float(row["query nnz"]) == pytest.approx(np.diff(queries.indptr).mean(), rel=1e-3)
 
 
-def test_what_is_there_is_not_done_again(finished: Finished, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_finished_parts_are_reused(finished: Finished, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "train", never)
     monkeypatch.setattr(mined_negatives, "mine_negatives", never)
     monkeypatch.setattr(mined_negatives, "store_scores", never)
@@ -209,7 +209,7 @@ def test_more_seeds_are_added_to_those_that_are_there(finished: Finished, monkey
 
 def test_another_reproduction_in_the_folder_is_refused(finished: Finished) -> None:
     before = written(finished.folder)
-    with pytest.raises(ParameterError, match="has results of another reproduction"):
+    with pytest.raises(ParameterError, match="has results of another plan"):
         finished.again(replace(finished.plan, name="another"))
     assert written(finished.folder) == before
 

@@ -274,7 +274,7 @@ def test_curves_are_compared_where_both_reach_between_variants_in_the_logarithm(
 
 
 @pytest.mark.parametrize("seeds", [1, 3])
-def test_what_is_drawn_is_the_mean_and_the_deviation_by_length_and_by_time(seeds: int) -> None:
+def test_plots_show_mean_and_deviation_by_length_and_by_time(seeds: int) -> None:
     plan = plan_of({"a1": "a", "a2": "a", "b": "b"}, "a", True)
     measured = measure(plan, seeds, 4, np.random.default_rng(1))
     found = write(plan, measured)

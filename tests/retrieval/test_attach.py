@@ -80,7 +80,7 @@ def test_texts_for_several_segments_with_deletions(tmp_path: Path, encoder: BM25
     before = open_generation(tmp_path / "index").number
     with pytest.raises(
         CollectionError,
-        match=r"document 'd0' of the index is missing|has \d+ documents, and the index, which has no ids",
+        match=r"document 'd0' of the index is missing|has \d+ documents, but the index has \d+;",
     ):
         attach(tmp_path / "index", documents=left[1:])
     assert open_generation(tmp_path / "index").number == before
@@ -111,7 +111,7 @@ def test_components_are_matched_by_token(tmp_path: Path, encoder: BM25Encoder, w
     assert list(searcher.vocabulary.tokens if searcher.vocabulary else ()) == tokens
 
 
-def test_what_does_not_belong_there(tmp_path: Path, encoder: BM25Encoder) -> None:
+def test_encoders_and_texts_that_do_not_match_are_refused(tmp_path: Path, encoder: BM25Encoder) -> None:
     build_index(DOCUMENTS, tmp_path / "index", encoder=encoder)
     before = open_generation(tmp_path / "index").number
     for other, said in (

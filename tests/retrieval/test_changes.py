@@ -97,7 +97,7 @@ def test_one_writer_at_a_time(tmp_path: Path) -> None:
     assert searcher.documents == 1 and searcher.refresh() and searcher.documents == 0
 
 
-def test_what_holds_numbers_is_told_from_what_holds_texts(tmp_path: Path) -> None:
+def test_vectors_and_documents_are_distinguished(tmp_path: Path) -> None:
     searcher = lsr.build_index(np.array(["red wine", "red tea"]), tmp_path / "index", encoder="bm25")
     assert searcher.generation == 1 and searcher.update(np.array(["blue wine"])).changed == 1
     assert searcher.commit() == 2

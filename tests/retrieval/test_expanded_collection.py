@@ -90,7 +90,7 @@ def test_stopped_it_resumes(stop: str, source: Path, tmp_path: Path, monkeypatch
     assert sum(one == other for one, other in zip(found, expected, strict=True)) > 75
 
 
-def test_nothing_of_anybody_else_is_replaced(source: Path, tmp_path: Path) -> None:
+def test_foreign_folders_are_not_replaced(source: Path, tmp_path: Path) -> None:
     encoder = encoder_from(by_hand, vocabulary=WORDS)
     with pytest.raises(StorageError, match=r"files that lsr did not write \(there is no expansion.json\)"):
         expand_collection(load_collection(source), source, encoder)
@@ -106,7 +106,7 @@ def test_a_collection_that_has_changed_meanwhile(source: Path, tmp_path: Path, m
     for later in (documents[:2], [*documents, documents[0]._replace(doc_id="d")], documents[::-1]):
         passes = iter([documents, later])
         monkeypatch.setattr(type(collection), "documents", lambda _, passes=passes: iter(next(passes)))
-        with pytest.raises(CollectionError, match="data: has changed since it was expanded; expand it again"):
+        with pytest.raises(CollectionError, match="data: has changed during the expansion; run the same call again"):
             expand_collection(collection, tmp_path / "out", encoder)
         assert names(tmp_path) == ["data", "out.expanding"]
 

@@ -55,7 +55,7 @@ def test_sparse_rocchio_by_hand() -> None:
     assert found == pytest.approx({1: 1.2, 2: 1.6 + half, 5: half})
 
 
-def test_what_gamma_takes_away_leaves_no_negative_weights() -> None:
+def test_subtraction_with_gamma_leaves_no_negative_weights() -> None:
     query = sparse([{1: 1.0, 2: 1.0}])
     feedback = Feedback(gamma=2.0, negatives=1).on_side("sparse")
     found = sparse_rocchio(query, rows_of([{1: 1.0}]), rows_of([{2: 1.0}]), np.array([[1, 1]]), feedback)

@@ -9,7 +9,7 @@ import pytest
 from lsr.cli.main import main
 from lsr.errors import LsrWarning
 from lsr.index.inverted.exact_index import ExactIndex
-from lsr.retrieval.feedback_warning import tell
+from lsr.retrieval.feedback_warning import warn_once
 from lsr.retrieval.indexing import build_index
 from lsr.retrieval.request import Feedback, FeedbackMethod
 from lsr.retrieval.searcher import Searcher
@@ -20,7 +20,7 @@ TEXTS = [f"alpha beta gamma {row} and delta" for row in range(12)]
 
 @pytest.fixture(autouse=True)
 def nothing_told() -> None:
-    tell.cache_clear()
+    warn_once.cache_clear()
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def test_the_published_weights_are_warned_of_once(bm25: Searcher, learned: Searc
 
 
 @pytest.mark.parametrize("feedback", [None, Feedback(beta=0.25), Feedback(alpha=1.0), Feedback("rm3")])
-def test_what_was_chosen_or_is_not_known_to_lose_is_not(bm25: Searcher, feedback: Feedback | None) -> None:
+def test_chosen_weights_and_methods_without_known_loss_do_not_warn(bm25: Searcher, feedback: Feedback | None) -> None:
     assert told(bm25, feedback) == []
 
 

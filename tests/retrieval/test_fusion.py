@@ -141,13 +141,13 @@ def test_values_that_cannot_work_are_refused(wrong: dict[str, object]) -> None:
         Fusion(**{"method" if name == "fusion" else name: value for name, value in wrong.items()})  # type: ignore[arg-type]
 
 
-def test_what_cannot_be_fused_is_refused() -> None:
+def test_invalid_rankings_are_refused() -> None:
     with pytest.raises(ParameterError, match="nothing to fuse"):
         fuse([])
     with pytest.raises(RunError, match="'q' has 'a': nan"):
         fuse_runs([{"q": {"a": float("nan")}}])
     for score in (float("inf"), 1e308):
-        with pytest.raises(ParameterError, match="a score is not a number"):
+        with pytest.raises(ParameterError, match="a ranking has a score that is NaN"):
             fuse_runs([{"q": {"a": score}}, {"q": {"a": 1.0}}])
     with pytest.raises(ParameterError, match="weights? (are|is)"):
         fuse_runs([{"q": {"a": 1.0}}], weights=[float("nan")])

@@ -193,7 +193,7 @@ def test_text_needs_an_encoder(collection: Listed, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("source", [None, 7, b"bytes", {"train": [{"text": "a"}]}])
-def test_what_is_no_collection_is_refused_before_a_model_is_loaded(source: Any, tmp_path: Path) -> None:
+def test_invalid_documents_are_refused_before_a_model_is_loaded(source: Any, tmp_path: Path) -> None:
     with patch("lsr.encoders.load.load_encoder", side_effect=AssertionError):
         with pytest.raises(CollectionError, match="the documents are"):
             build_index(source, tmp_path / "index", "tiny")

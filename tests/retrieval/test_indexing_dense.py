@@ -102,7 +102,9 @@ def test_added_later_to_passages_it_is_the_same(minilm: DenseEncoder, tmp_path: 
         np.testing.assert_allclose(searcher.dense.index.gather(np.arange(len(searcher.index))), vectors, atol=1e-5)
 
 
-def test_what_is_added_is_found_with_the_same_encoder(collection: Listed, minilm: DenseEncoder, tmp_path: Path) -> None:
+def test_added_documents_are_encoded_with_the_same_dense_encoder(
+    collection: Listed, minilm: DenseEncoder, tmp_path: Path
+) -> None:
     build_index(collection, tmp_path / "index", "bm25", dense=minilm)
     searcher = Searcher.open(tmp_path / "index")
     searcher.search("night sky", side="dense")
@@ -278,7 +280,7 @@ def test_dense_vectors_without_an_encoder_are_no_matter_for_sparse_search(
         searcher.search("cat", side="dense")
 
 
-def test_what_lies_beside_an_index_stays(collection: Listed, minilm: DenseEncoder, tmp_path: Path) -> None:
+def test_other_files_in_the_folder_stay(collection: Listed, minilm: DenseEncoder, tmp_path: Path) -> None:
     gathered = tmp_path / "index.dense.encoding"
     gathered.mkdir()
     (gathered / "thesis.tex").write_text("mine")

@@ -149,7 +149,7 @@ def test_an_index_without_metadata(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("where", ["year >", "", "random() > 1", 3, "1; select 2"])
-def test_what_is_no_condition(searcher: Searcher, where: Any) -> None:
+def test_invalid_conditions_are_refused(searcher: Searcher, where: Any) -> None:
     with pytest.raises(ParameterError, match="where"):
         searcher.search("red", where=where)
 

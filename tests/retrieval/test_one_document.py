@@ -63,7 +63,7 @@ def test_shards_tell_the_same(single: lsr.Searcher, tmp_path: Path) -> None:
             assert sharded.search(query).ids == single.search(query).ids
 
 
-def test_what_cannot_be_told(single: lsr.Searcher) -> None:
+def test_unknown_documents_and_indexes_without_stages(single: lsr.Searcher) -> None:
     two = SparseVectors([0, 1, 2], [0, 1], [1.0, 1.0], single.index.dim)
     with pytest.raises(ParameterError, match="there is no document 'none'; check the id"):
         single.explain(QUERY, "none")

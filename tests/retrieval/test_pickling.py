@@ -51,7 +51,7 @@ def again(thing: T, size: int) -> T:
     return read
 
 
-def test_what_was_opened_is_opened_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pickle_of_an_opened_searcher_opens_the_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder.parent)
     searcher = Searcher.open("bm25")
     index = SeismicIndex.open("bm25")
@@ -63,7 +63,7 @@ def test_what_was_opened_is_opened_again(folder: Path, monkeypatch: pytest.Monke
     assert again(index, 5000).presets == index.presets != {}
 
 
-def test_nothing_answers_from_an_index_that_has_taken_the_place(tmp_path: Path) -> None:
+def test_a_pickle_does_not_open_another_index_in_the_folder(tmp_path: Path) -> None:
     def build(*words: str) -> None:
         build_index(Listed([Doc(f"d{i}", text) for i, text in enumerate(words)]), tmp_path / "bm25", "bm25")
 
@@ -106,7 +106,7 @@ def test_another_process_gets_a_searcher_and_sends_hits_back(folder: Path, tmp_p
     assert result[0].ids == hits.ids
 
 
-def test_what_is_in_memory_goes_by_value() -> None:
+def test_searchers_in_memory_are_pickled_as_a_whole() -> None:
     encoder = BM25Encoder().fit(TEXTS)
     searcher = Searcher(ExactIndex.build(encoder.encode_documents(TEXTS)), encoder, TEXTS)
     read = again(searcher, 5000)

@@ -240,7 +240,7 @@ def test_sides_that_are_not_needed_are_not_searched(world: World) -> None:
         ({"params": {"exact": True}}, "params is {'exact': True}"),
     ],
 )
-def test_what_does_not_go_together_is_refused(options: dict[str, Any], said: str) -> None:
+def test_invalid_combinations_are_refused(options: dict[str, Any], said: str) -> None:
     with pytest.raises(ParameterError, match=said):
         SearchRequest.of(**options)
 

@@ -143,7 +143,7 @@ def test_by_way_of_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert_as_if_new(living)
 
 
-def test_what_cannot_be_refitted(tmp_path: Path) -> None:
+def test_indexes_without_bm25_are_refused(tmp_path: Path) -> None:
     SeismicIndex.build(SparseVectors.from_dense(np.eye(3))).save(tmp_path / "vectors")
     with pytest.raises(EncoderError, match="has no encoder, and only bm25"):
         refit_index(tmp_path / "vectors")

@@ -130,7 +130,7 @@ def test_without_repetitions_words_count_alike() -> None:
     )
 
 
-def test_where_only_frequent_words_are_found_the_query_stays() -> None:
+def test_documents_with_only_frequent_words_do_not_change_the_query() -> None:
     encoder = BM25Encoder().fit(["alpha beta", "alpha gamma", "alpha delta"])
     documents = encoder.encode_documents(["alpha alpha"])
     rows = GatheredRows(documents.indptr, documents.indices.astype(np.uint32), documents.values)

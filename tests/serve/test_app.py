@@ -74,7 +74,7 @@ def test_every_example_of_the_description_is_answered(client: TestClient) -> Non
         assert client.post("/v1/indexes/bones/delete", json=example["value"]).json()["deleted"] == 1
 
 
-def test_what_is_changed_is_found_when_the_change_is_answered(client: TestClient, folder: Path) -> None:
+def test_changes_are_visible_when_they_are_answered(client: TestClient, folder: Path) -> None:
     added = client.post("/v1/indexes/bones/documents", json={"documents": [{"id": "new", "text": "marrow"}]})
     assert added.json() == {"added": 1, "generation": 2, "visible": True}
     assert ids(search(client, query="marrow")) == ["new"]

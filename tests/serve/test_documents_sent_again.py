@@ -94,7 +94,7 @@ def test_documents_with_vectors(tmp_path: Path) -> None:
         assert client.get("/v1/indexes/x/documents/a").json() == given
         assert send(client, "post", *VECTORS[0]["value"]["documents"])["added"] == 1  # type: ignore[index]
         assert "token 'marrow' is not in the vocabulary" in send(client, "put", {"id": "a", "vector": {"marrow": 1.0}})
-        assert "documents[1]: all documents" in send(client, "put", given, {"id": "b", "text": "bone"})
+        assert "documents[1] does not have exactly" in send(client, "put", given, {"id": "b", "text": "bone"})
 
 
 def test_an_encoder_that_is_attached_is_taken_up(tmp_path: Path) -> None:

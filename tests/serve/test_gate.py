@@ -105,7 +105,7 @@ def test_a_page_of_another_name_cannot_search_here(folder: Path) -> None:
             assert client.post(SEARCH, json={"query": "bone"}, headers={"Host": host}).status_code == 200
 
 
-def test_what_needs_no_key_is_for_pages_of_this_machine(folder: Path) -> None:
+def test_without_keys_only_local_hosts_are_accepted(folder: Path) -> None:
     search, change = {"json": {"query": "bone"}}, {"json": SAME}
     for settings, reads, writes in (
         ({"write_keys": (WRITE,)}, 421, 200),
@@ -204,7 +204,7 @@ def test_the_gate_knows_what_each_address_does(folder: Path) -> None:
         assert path.startswith(PREFIX + "/") == (tag != "operating")
 
 
-def test_who_comes_to_a_full_server_is_told_to_come_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_server_answers_429_with_retry_after(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     going = threading.Event()
     held = Snapshot.hits_of_encoded
 
@@ -332,7 +332,7 @@ def test_a_full_disk_refuses_changes_and_answers_searches(folder: Path, monkeypa
         assert status_of(client, "DELETE", f"{DOCUMENTS}/new") == 200
 
 
-def test_what_is_on_disk_is_told_as_done_and_seen_when_it_can_be_read(
+def test_a_commit_that_cannot_be_opened_is_reported_as_not_visible(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def defect(*arguments: Any, **others: Any) -> Any:
@@ -388,7 +388,7 @@ def test_keys_come_from_a_file_or_the_environment(tmp_path: Path, monkeypatch: p
     file.chmod(0o600)
     assert keys_for("read", file) == ("k" * 16, "ü" * 16)
     file.chmod(0o644)
-    with pytest.warns(LsrWarning, match="others can read the keys"):
+    with pytest.warns(LsrWarning, match="other users can read the keys"):
         keys_for("read", file)
     monkeypatch.setenv("LSR_WRITE_KEYS", f"{'a' * 16} {'b' * 20}")
     assert keys_for("write", None) == ("a" * 16, "b" * 20) and keys_for("read", None) == ()

@@ -55,7 +55,7 @@ def check(client: TestClient, method: str, path: str, body: str) -> None:
 @pytest.mark.parametrize("name", takes_numbers(SearchBody))
 @settings(max_examples=25, deadline=None)
 @given(number=NUMBERS)
-def test_of_a_search(client: TestClient, name: str, number: str) -> None:
+def test_numbers_of_a_search(client: TestClient, name: str, number: str) -> None:
     beside: dict[str, Any] = {"query": "bone density", "snippet": 40, "explain": True}
     if name in ("feedback_depth", "feedback_terms", "alpha", "beta", "gamma", "negatives"):
         beside |= {"feedback": "rocchio", "gamma": 0.1, "negatives": 2}
@@ -68,7 +68,7 @@ def test_of_a_search(client: TestClient, name: str, number: str) -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(number=NUMBERS)
-def test_of_other_requests(client: TestClient, number: str) -> None:
+def test_numbers_of_other_requests(client: TestClient, number: str) -> None:
     [name] = takes_numbers(FacetsBody)
     check(client, "POST", "facets", f'{{"columns": ["year"], "{name}": {number}}}')
     check(client, "POST", "facets", f'{{"columns": ["year"], "where": "year > {number}"}}')
@@ -77,6 +77,6 @@ def test_of_other_requests(client: TestClient, number: str) -> None:
 
 @pytest.mark.parametrize("number", ["9" * 400, str(2**63), str(-(2**64)), "1e308", "1e309"])
 @pytest.mark.parametrize("column", ["year", "weight", "other", "list"])
-def test_of_documents(client: TestClient, column: str, number: str) -> None:
+def test_numbers_of_documents(client: TestClient, column: str, number: str) -> None:
     value = f"[{number}]" if column == "list" else number
     check(client, "PUT", "documents", f'{{"documents": [{{"id": "d1", "text": "bone", "{column}": {value}}}]}}')

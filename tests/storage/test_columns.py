@@ -190,7 +190,7 @@ def test_values_of_different_types(tmp_path: Path, given_values: list[Any], kept
         ({"\udfff": 1}, "lone surrogate"),
     ],
 )
-def test_what_no_column_can_hold(tmp_path: Path, row: Any, message: str) -> None:
+def test_values_that_cannot_be_stored_are_refused(tmp_path: Path, row: Any, message: str) -> None:
     with pytest.raises(CollectionError, match=message):
         write_columns(tmp_path, NAME, [row])
     assert not list(tmp_path.iterdir())

@@ -64,7 +64,7 @@ def test_a_line_of_a_packed_file(
         (read_vectors, b'{"id": "1", "vector": {"a": 1}}\n', VectorsError),
     ],
 )
-def test_what_a_packed_file_holds(
+def test_compressed_files_that_expand_too_much_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: Callable[[Path], object], line: bytes, error: type[Exception]
 ) -> None:
     monkeypatch.setenv("LSR_MAX_UNPACKED", "200000")
@@ -77,7 +77,7 @@ def test_what_a_packed_file_holds(
     read(tmp_path / "b.jsonl.gz")
 
 
-def test_what_an_archive_of_arrays_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_archives_that_expand_too_much_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "v.npz"
     SparseVectors.from_dicts([{0: 1.0}], dim=2).write(path)
     with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:

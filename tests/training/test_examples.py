@@ -90,7 +90,7 @@ def test_every_document_is_drawn_equally_often() -> None:
         (example_of(1, 5), True, True, r"records\.jsonl:7: the record has no scores"),
     ],
 )
-def test_what_cannot_be_drawn(example: Example, scored: bool, fill: bool, message: str) -> None:
+def test_draws_from_too_few_documents_are_refused(example: Example, scored: bool, fill: bool, message: str) -> None:
     with pytest.raises(CollectionError, match=message):
         draw(example, 0, 4, Random(0), scored, fill)
 

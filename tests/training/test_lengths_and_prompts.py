@@ -70,7 +70,7 @@ def test_a_trained_encoder_keeps_them(method: str, tmp_path: Path) -> None:
     assert (changed.document.prompt, changed.document.max_length) == ("run ", 7)
 
 
-def test_what_is_no_length_or_prompt_is_refused(tmp_path: Path) -> None:
+def test_invalid_lengths_and_prompts_are_refused(tmp_path: Path) -> None:
     for options, said in (
         ({"query_max_length": 0}, "query_max_length is 0"),
         ({"query_max_length": 2}, "it must be at least 3"),

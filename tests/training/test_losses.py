@@ -60,7 +60,7 @@ def test_negative_likelihood_by_hand() -> None:
     assert loss("negative-likelihood", of_numbers([[5, 5, 9, 9], [9, 9, 0, 100]])).item() == pytest.approx(0.75)
 
 
-def test_what_each_ranking_loss_counts_as_negatives() -> None:
+def test_negatives_of_each_ranking_loss() -> None:
     """Equal scores: the loss is the logarithm of how many documents there are to choose from."""
     candidates = of_numbers(np.zeros((5, 5 * 4)))  # 5 queries of 4 documents
     expected = {"in-batch": 5 + 3, "multiple-negatives": 20, "contrastive": 1 + 15, "pairwise": 4}
@@ -262,7 +262,7 @@ def test_values_that_cannot_work_are_refused(wrong: dict[str, Any], message: str
         LossSpec(**wrong)
 
 
-def test_what_a_loss_lacks_is_known_beforehand() -> None:
+def test_missing_inputs_of_losses_are_found_before_training() -> None:
     for name in LOSSES:
         LossSpec(name).check(group=2, teacher=True)
     for name in DISTILLED:

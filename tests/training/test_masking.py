@@ -34,7 +34,7 @@ def middle(folder: Path, optimizer: str, **changes: str) -> Path:
     return path
 
 
-def test_what_is_masked() -> None:
+def test_masked_tokens() -> None:
     torch.manual_seed(1)
     ids = torch.randint(10, 1000, (50, 400))
     mask = torch.arange(400)[None] < torch.randint(100, 400, (50, 1))
@@ -85,7 +85,7 @@ def test_a_middle_training_before_another_one(tmp_path: Path) -> None:
     assert torch.equal(after.document_side.backbone.model.get_input_embeddings().weight, learned)  # type: ignore[union-attr]
 
 
-def test_it_goes_on_to_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_resumed_training_has_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from lsr.training.checkpoint import save_checkpoint
 
     def interrupted(*arguments: object) -> None:
@@ -102,7 +102,7 @@ def test_it_goes_on_to_the_same_weights(tmp_path: Path, monkeypatch: pytest.Monk
     assert all(torch.equal(tensor, killed[name]) for name, tensor in whole.items())
 
 
-def test_what_cannot_work(tmp_path: Path) -> None:
+def test_invalid_configurations_are_refused(tmp_path: Path) -> None:
     path = middle(tmp_path, "steps = 2", encoder=f'method = "unicoil"\nbackbone = "{tmp_path / "model"}"')
     with pytest.raises(ParameterError, match="which masked_language needs"):
         train_here(path)

@@ -71,7 +71,7 @@ def build(method: str, folder: Path, **options: Any) -> Any:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_what_was_learned_is_what_encodes(method: str, tmp_path: Path) -> None:
+def test_the_encoder_uses_the_learned_weights(method: str, tmp_path: Path) -> None:
     encoder = build(method, tmp_path / "model")
     tables = {"li-lsr": "learned", "deepimpact": "scale", "epic-qbin": "scale", "opensearch-doc-v3-distill": "table"}
     documents_learn = "scale" if method.endswith("dbin") else "fixed"
@@ -126,7 +126,7 @@ def test_gradient_checkpointing_changes_nothing(tmp_path: Path) -> None:
         torch.testing.assert_close(without, with_it)
 
 
-def test_what_cannot_be_trained(tmp_path: Path) -> None:
+def test_learned_tables_that_do_not_match_the_encoder_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ParameterError, match="has a network for queries"):
         TrainableEncoder(build("splade-max", tmp_path / "a"), "learned")
     binary = build("qbin-dmlp", tmp_path / "b")

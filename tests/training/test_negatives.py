@@ -207,7 +207,7 @@ def test_grades(small: Callable[..., Any], tmp_path: Path) -> None:
     assert read(tmp_path / "m.jsonl") == [{"query_id": "q1", "positive_ids": ["d1"], "negative_ids": ["d3"]}]
 
 
-def test_what_another_split_judges_relevant_is_no_negative(small: Callable[..., Any], tmp_path: Path) -> None:
+def test_documents_relevant_in_another_split_are_not_negatives(small: Callable[..., Any], tmp_path: Path) -> None:
     searcher, collection = small(train={"q1": {"d1": 1}}, test={"q1": {"d2": 1, "d3": 0}})
     mine_negatives([searcher], collection, tmp_path / "m.jsonl")
     assert read(tmp_path / "m.jsonl") == [{"query_id": "q1", "positive_ids": ["d1"], "negative_ids": ["d3"]}]
@@ -319,12 +319,12 @@ def test_dense_search_and_empty_documents(tmp_path: Path) -> None:
         ({"max_score_ratio": float("nan")}, "max_score_ratio is nan"),
     ],
 )
-def test_what_cannot_be_mined(values: dict[str, Any], message: str) -> None:
+def test_invalid_arguments_are_refused(values: dict[str, Any], message: str) -> None:
     with pytest.raises(ParameterError, match=message):
         Mining(**values)
 
 
-def test_what_does_not_fit_together(small: Callable[..., Any], tmp_path: Path) -> None:
+def test_indexes_and_collections_that_do_not_match(small: Callable[..., Any], tmp_path: Path) -> None:
     searcher, collection = small(train={"q1": {"gone": 1}, "q2": {"d1": 0}})
     failures: list[tuple[type[LsrError], str, Callable[[], object]]] = [
         (

@@ -17,7 +17,7 @@ from tests.training.written import write_lines
 SCORES = {f"q{query}": {f"d{query * 7 + number}": query - number / 4 for number in range(5)} for query in range(9)}
 
 
-def test_what_is_stored_is_what_was_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stored_scores_equal_the_published_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source, out = tmp_path / "scores.pkl", tmp_path / "out"
     source.write_bytes(pickle.dumps(SCORES))
     monkeypatch.setattr("lsr.training.published_scores.GROUPS_PER_PART", 2)

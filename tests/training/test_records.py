@@ -290,7 +290,7 @@ def test_damaged_files(tmp_path: Path) -> None:
         texts_of(path)
 
 
-def test_what_is_no_file_of_records(tmp_path: Path) -> None:
+def test_files_without_records_are_refused(tmp_path: Path) -> None:
     (tmp_path / "r.csv").write_text("q,p")
     (tmp_path / "r.parquet.gz").write_text("")
     (tmp_path / "empty").mkdir()

@@ -252,7 +252,7 @@ def test_values_that_cannot_work_are_refused(wrong: dict[str, Any], message: str
         Penalty(**{"kind": "flops", "strength": 0.1, **wrong})
 
 
-def test_what_a_penalty_lacks_is_told() -> None:
+def test_errors_name_the_missing_input_of_a_penalty() -> None:
     with pytest.raises(ParameterError, match="document frequencies"):
         value("df-flops", ORACLE)
     with pytest.raises(ParameterError, match="IDF"):

@@ -44,7 +44,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     st.dictionaries(IDS, st.dictionaries(IDS, SCORES, min_size=1, max_size=5), max_size=5),
     st.sampled_from(PROTOCOLS),
 )
-def test_what_python_writes_is_read(folder: Path, scores: dict[Any, dict[Any, float]], protocol: int) -> None:
+def test_pickles_written_by_python_are_read(folder: Path, scores: dict[Any, dict[Any, float]], protocol: int) -> None:
     path = written(folder, pickle.dumps(scores, protocol))
     assert list(read_score_pickle(path)) == as_read(scores)
 

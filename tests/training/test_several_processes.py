@@ -133,7 +133,7 @@ def test_two_processes_train_as_one_does(trained: Path, name: str) -> None:
         ({}, "float16", "use bfloat16"),
     ],
 )
-def test_what_a_training_cannot_do_with_is_told(options: dict[str, Any], precision: str, said: str) -> None:
+def test_unsupported_settings_are_refused(options: dict[str, Any], precision: str, said: str) -> None:
     known: dict[str, Any] = {"fsdp_version": 2, "cpu_ram_efficient_loading": False}
     plugin = FullyShardedDataParallelPlugin(**{**known, **options})
     with pytest.raises(ParameterError, match=said):

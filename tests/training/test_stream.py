@@ -231,7 +231,7 @@ def test_a_source_without_examples(tmp_path: Path) -> None:
         list(GroupStream(TextRecords(path), 1).groups(0))
 
 
-def test_what_makes_no_stream() -> None:
+def test_invalid_streams_are_refused() -> None:
     for keywords, message in (
         ({"size": 0}, "size is 0; it must be at least 1"),
         ({"size": 1, "buffer": 0}, "buffer is 0; it must be at least 1"),

@@ -192,7 +192,7 @@ def test_bfloat16_is_close(cross_encoder: Path) -> None:
     assert short.tolist() != exact.tolist()
 
 
-def test_what_is_no_cross_encoder_is_refused(tmp_path: Path, sparse_encoder: Path) -> None:
+def test_models_other_than_cross_encoders_are_refused(tmp_path: Path, sparse_encoder: Path) -> None:
     with pytest.raises(EncoderError, match="it has 3 labels"):
         CrossEncoder(str(write_cross_encoder(tmp_path / "three", labels=3)))
     with pytest.raises(EncoderError, match="lacks 4 weights .*one label"):

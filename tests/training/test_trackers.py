@@ -53,7 +53,7 @@ def test_a_tracker_is_told_what_is_logged(tmp_path: Path) -> None:
     assert [int(row["step"]) for row in log_of(tmp_path)] == [1, 2]
 
 
-def test_what_keeps_wandb_from_beginning_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_of_wandb_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(self: WandBTracker) -> None:
         raise RuntimeError("No API key configured.\nUse `wandb login`")
 

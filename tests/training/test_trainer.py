@@ -190,7 +190,7 @@ def test_the_best_is_kept_and_is_what_was_measured(tmp_path: Path) -> None:
     assert np.mean(reciprocal) == pytest.approx(described["metrics"]["RR@10"], abs=0.02)
 
 
-def test_it_stops_when_nothing_gets_better(tmp_path: Path) -> None:
+def test_training_stops_after_evaluations_without_improvement(tmp_path: Path) -> None:
     more = EVALUATION.format(data=tmp_path / "data", every=2, patience=2)
     path = write_config(tmp_path, "steps = 400", more, rate="1e-12")
     run(path)
@@ -466,7 +466,7 @@ def test_gradients_that_are_no_numbers_never_reach_the_weights(tmp_path: Path, m
         assert all(tensor.isfinite().all() for tensor in kept.values())
 
 
-def test_what_this_machine_lacks_is_refused(tmp_path: Path) -> None:
+def test_unavailable_devices_and_precisions_are_refused(tmp_path: Path) -> None:
     path = write_config(tmp_path, 'steps = 2\nprecision = "float16"')
     with pytest.raises(ParameterError, match="float16, which needs a GPU") as raised:
         run(path)

@@ -36,7 +36,7 @@ def test_a_trained_encoder_tells_of_its_training(tmp_path: Path) -> None:
     assert rows[2:] == [[f"`{name}`", f"{before[name]:.4g}", f"{after[name]:.4g}"] for name in after]
 
 
-def test_what_was_not_measured_has_no_figures(tmp_path: Path) -> None:
+def test_a_training_without_evaluation_has_no_figures(tmp_path: Path) -> None:
     train_here(write_config(tmp_path, "epochs = 0.2", data=f'collection = "{tmp_path / "data"}"\ngroup = 1'))
     text = (tmp_path / "out" / "encoder" / "README.md").read_text()
     assert "- Data: `data`, split `train`, 1 document of a query\n" in text

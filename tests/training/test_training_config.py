@@ -92,7 +92,7 @@ def test_whole_numbers_are_numbers(tmp_path: Path) -> None:
         ("[encoder]", "= 3", "not valid TOML"),
     ],
 )  # fmt: skip
-def test_what_cannot_work_is_told_with_its_place(tmp_path: Path, old: str, new: str, said: str) -> None:
+def test_errors_name_the_place_in_the_configuration(tmp_path: Path, old: str, new: str, said: str) -> None:
     assert old in MINIMAL
     with pytest.raises(ParameterError) as told:
         read(tmp_path, MINIMAL.replace(old, new, 1))

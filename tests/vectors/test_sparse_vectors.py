@@ -418,7 +418,7 @@ def test_tensors_of_other_kinds() -> None:
         ([[1.0], [1.0, 2.0]], "give numbers of shape"),
     ],
 )
-def test_what_holds_no_rows(given: Any, message: str) -> None:
+def test_objects_without_rows_are_refused(given: Any, message: str) -> None:
     with pytest.raises((ParameterError, VectorsError), match=message):
         SparseVectors.of(given, what="rows")
     assert SparseVectors.of([], dim=3) == SparseVectors.empty(3)

@@ -49,7 +49,7 @@ def read_layout(name: str, folder: Path, max_length: int | None) -> EncoderSpec:
     - a masked or causal language model: SPLADE-max.
 
     name: for messages, and to find the encoder again. max_length: as load_encoder takes it.
-    Raises EncoderError: which file, what is wrong with it, what to do.
+    Raises EncoderError.
     """
     if is_bge_m3(folder):
         return read_bge_m3(name, folder, max_length)

@@ -145,7 +145,7 @@ def _write_transformer(side: TransformerSide, folder: Path, pooling: Path) -> No
         config |= {
             "transformer_task": OUR_TASKS[side.spec.backbone.task],
             "modality_config": {"text": text},
-            "processing_kwargs": {"text": {"logits_to_keep": 0}},  # of all positions
+            "processing_kwargs": {"text": {"logits_to_keep": 0}},  # 0 keeps the logits of all positions
             "module_output_name": "token_embeddings",
         }
     _write_json(folder / TRANSFORMER_FILE, config)

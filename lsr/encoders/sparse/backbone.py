@@ -62,7 +62,7 @@ class Backbone(nn.Module):
         self.output: nn.Linear | None = None
         self._output_path = ""
         if spec.bidirectional:
-            _see_everything(self.model)
+            _make_bidirectional(self.model)
         if spec.task != "base":
             layer = model.get_output_embeddings()
             if not isinstance(layer, nn.Linear):
@@ -278,7 +278,7 @@ def _tensors_of(spec: BackboneSpec) -> dict[str, Tensor]:
     return {key.removeprefix(spec.prefix): tensor for key, tensor in tensors.items() if key.startswith(spec.prefix)}
 
 
-def _see_everything(model: Any) -> None:
+def _make_bidirectional(model: Any) -> None:
     """Make the attention of a causal model bidirectional."""
     model.config.is_causal = False
     for module in model.modules():

@@ -42,7 +42,7 @@ LONG_TEXTS_AT_ONCE = 256  # texts: each can have hundreds of windows
 FEW_QUERIES = 8  # texts: for more, loading torch is worthwhile
 
 Side: TypeAlias = "LookupSide | TransformerSide"
-# From the texts of some documents to the words that are appended to each of them.
+# Texts of documents -> for each document, the words to append to its text.
 Expander = Callable[[Sequence[str]], Sequence[str]]
 
 
@@ -141,7 +141,7 @@ class SparseEncoder(PretrainedEncoder):
 
     @property
     def query_side(self) -> Side:
-        """Loaded by the first use. Raises EncoderError."""
+        """The side that encodes queries, loaded on first use. Raises EncoderError."""
         with self._loading:
             if self._query is None:
                 assert isinstance(self.spec.query, TransformerSpec)
@@ -150,7 +150,7 @@ class SparseEncoder(PretrainedEncoder):
 
     @property
     def document_side(self) -> Side:
-        """Loaded by the first use. Raises EncoderError."""
+        """The side that encodes documents, loaded on first use. Raises EncoderError."""
         with self._loading:
             if self._document is None:
                 self._document = self._load_document()

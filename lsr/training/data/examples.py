@@ -17,7 +17,7 @@ class Example(NamedTuple):
 
     place: the place in its source, for errors.
     positives, negatives: ids of documents if the source has a corpus, else texts, without duplicates.
-    scores: a teacher's, of the positives and then of the negatives.
+    scores: a teacher's scores, first of the positives, then of the negatives.
     relevant: ids of documents that are neither positives nor random negatives.
     """
 
@@ -33,7 +33,7 @@ class Example(NamedTuple):
 class Draw(NamedTuple):
     """The documents that an epoch has drawn from an example, before the texts of ids are looked up.
 
-    number: of the example, counted from 0.
+    number: the number of the example in its source, counted from 0.
     documents: as in Example, the positive first.
     short: the number of missing random documents.
     relevant: documents that the random ones must not be.
@@ -50,7 +50,7 @@ class Draw(NamedTuple):
 
     @property
     def characters(self) -> int:
-        """Its approximate memory in characters."""
+        """The number of characters of the texts, as a measure of memory."""
         return len(self.query) + sum(map(len, self.documents)) + sum(map(len, self.relevant))
 
 
@@ -58,7 +58,7 @@ class Group(NamedTuple):
     """A query and documents to score for it, the positive first.
 
     document_ids: one for each document; equal texts without ids have equal ids.
-    scores: a teacher's, one for each document; None if no scores were requested.
+    scores: a teacher's score of each document; None if no scores were requested.
     relevant: ids of documents known to be relevant, with the positive.
     """
 

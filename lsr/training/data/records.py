@@ -69,7 +69,7 @@ class TextRecords:
     or columns of a table: query, positive; query, positive, negative; or the scores of positive and negative, then
         query, positive, negative.
 
-    scores: a teacher's, of the positives and then of the negatives.
+    scores: a teacher's scores, first of the positives, then of the negatives.
     path: a file or a folder of parts.
 
     The names of sentence-transformers' data sets can be used: "anchor" or "question" for the query, "answer" for the
@@ -109,9 +109,9 @@ class IdRecords:
 
     The names of TextRecords can have ids here; "query" is the query's text, by default that of the collection.
     sentence-transformers' msmarco-hard-negatives, {"qid": i, "pos": [i, ...], "neg": {system: [i, ...]}}, are read,
-    too, with the negatives of all systems; if these are objects, {"pid": i, "ce-score": s}, with scores. Those without
-    positives are skipped. Negatives that any split of the collection judges relevant are dropped, and so is the query
-    itself if Collection.drop_same_id.
+    too, with the negatives of all systems. Documents can also be objects with scores, {"pid": i, "ce-score": s}. Such
+    records without positives are skipped. Negatives that any split of the collection judges relevant are dropped, and
+    so is the query itself if Collection.drop_same_id.
 
     Raises CollectionError like TextRecords, and for queries that the collection lacks.
     """

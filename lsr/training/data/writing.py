@@ -15,7 +15,7 @@ from lsr.storage.files import is_stream, replacing_file
 
 
 class MinedRecord(NamedTuple):
-    """A record for IdRecords. scores: of the positives, then of the negatives; None without a teacher."""
+    """A record for IdRecords. scores: first of the positives, then of the negatives; None without a teacher."""
 
     query_id: str
     positive_ids: list[str]

@@ -83,7 +83,7 @@ def test_queries_have_thirty_six_tokens_whatever_documents_have(folder: Path) ->
     assert_same(short.encode_documents([text for text in TEXTS if text]), np.stack(expected))
 
 
-def test_it_is_saved_and_described(folder: Path, tmp_path: Path) -> None:
+def test_the_encoder_is_saved_and_described(folder: Path, tmp_path: Path) -> None:
     encoder = load(folder)
     described = encoder.describe()
     assert (described["skipped"], described["query_tokens"]) == (4, 36)

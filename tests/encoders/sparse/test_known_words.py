@@ -65,7 +65,7 @@ def test_real_queries(name: str) -> None:
     assert name == "miracl-yo" or sum(WORDS.ids(text) is not None for text in texts) > 0.9 * len(texts)
 
 
-def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(known_words, "MOST", 10)
     words = KnownWords(TINY)
     for number in range(100):

@@ -127,7 +127,7 @@ def test_an_index_s_encoder_that_is_trained_on(tmp_path: Path) -> None:
     assert encoder.encode_queries(["alpha beta"]).to_scipy().nnz == 2
 
 
-def test_what_is_wrong_is_told_as_by_transformers(tmp_path: Path) -> None:
+def test_errors_are_those_of_the_transformers_side(tmp_path: Path) -> None:
     encoder = load_encoder(write_model(tmp_path / "model"), device="cpu")
     assert isinstance(encoder, SparseEncoder)
     encoder.save(tmp_path / "saved")

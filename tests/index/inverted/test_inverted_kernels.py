@@ -211,7 +211,7 @@ def test_a_search_holds_the_arrays_whose_addresses_it_has() -> None:
     assert rows.tolist() == [[0], [0]]
 
 
-def test_what_two_threads_prepare_at_once_is_the_same() -> None:
+def test_a_filter_keeps_the_value_that_is_prepared_first() -> None:
     chosen, key = Filter(np.array([True])), object()
     first = chosen.prepared(key, lambda: [chosen.prepared(key, lambda: ["of the other thread"]), "of this one"])
     assert first == chosen.prepared(key, list) == ["of the other thread"]

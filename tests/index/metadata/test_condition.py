@@ -154,7 +154,7 @@ def test_nothing_is_no_condition(text: str) -> None:
         parsed(text)
 
 
-def test_what_is_wrong_is_told_of_the_text_itself() -> None:
+def test_errors_point_into_the_condition() -> None:
     with pytest.raises(ParameterError, match="'year >': it ends too early"):
         parsed("year >")
     with pytest.raises(ParameterError, match='in double quotes: "when"'):
@@ -163,7 +163,7 @@ def test_what_is_wrong_is_told_of_the_text_itself() -> None:
         parsed({"year": 3})  # type: ignore[arg-type]
 
 
-def test_what_is_named() -> None:
+def test_named_columns() -> None:
     condition = parsed('Year > 1 and year < 3 or "odd ""name""" = \'x\' and who.name = lower(other)')
     assert condition.spellings == ("Year", "year", 'odd "name"', "who", "other")
     assert condition.names == ("Year", 'odd "name"', "who", "other")
@@ -181,7 +181,7 @@ def test_what_is_named() -> None:
     ],
     ids=range(4),
 )
-def test_what_is_nested_deeply_does_not_crash(text: str) -> None:
+def test_deep_nesting_does_not_crash(text: str) -> None:
     with suppress(ParameterError):
         assert matching(parsed(text), {}, 1).tolist() == [True]
 

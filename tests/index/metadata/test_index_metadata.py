@@ -103,7 +103,7 @@ def test_lists_count_each_value_once_a_document(tmp_path: Path) -> None:
     assert metadata.counts("tags", "list_contains(tags, 'x')") == {"x": 1, "y": 1}
 
 
-def test_what_is_not_there(tmp_path: Path) -> None:
+def test_unknown_columns_and_rows(tmp_path: Path) -> None:
     metadata = joined(part(tmp_path / "a", [{"year": 1, "Kind": "x", "kind": "y", "who": {"name": "x"}}]))
     for where, message in (
         ("yeer = 1", r"where 'yeer = 1': there is no column 'yeer'.*columns: year \(int64\), Kind \(string\)"),

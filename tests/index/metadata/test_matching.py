@@ -54,7 +54,7 @@ def test_by_value_and_by_row_are_one(made: list[Row], random: Random) -> None:
         assert np.array_equal(module._of_parts(part, columns, len(made)), module._by_row(part, columns, len(made)))
 
 
-def test_nothing_but_constants() -> None:
+def test_conditions_with_only_constants() -> None:
     for text, expected in (
         ("true", True),
         ("1 > 2", False),

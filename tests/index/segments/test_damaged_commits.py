@@ -59,7 +59,7 @@ def replace(folder: Path) -> None:
 
 @pytest.mark.parametrize("cut", CUTS)
 @pytest.mark.parametrize("name", [MANIFEST, GENERATION, BITMAP, *SEGMENTS])
-def test_what_is_cut_short_is_refused_and_nothing_is_removed(tmp_path: Path, whole: Path, name: str, cut: str) -> None:
+def test_truncated_files_are_refused_and_nothing_is_removed(tmp_path: Path, whole: Path, name: str, cut: str) -> None:
     folder = tmp_path / "index"
     shutil.copytree(whole, folder)
     reader = SeismicIndex.open(folder)

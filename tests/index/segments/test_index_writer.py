@@ -91,7 +91,7 @@ def test_the_first_commit_is_one_plain_segment(folder: Path, held: Documents) ->
     assert (folder / "manifest.json").read_bytes() == (folder / "generation-000001.json").read_bytes()
 
 
-def test_what_is_added_and_deleted_is_seen_after_the_commit(folder: Path, held: Documents) -> None:
+def test_changes_are_visible_after_the_commit(folder: Path, held: Documents) -> None:
     before = SeismicIndex.open(folder)
     new = documents(2, ["d3", "e1", "e2", "e3"])
     with IndexWriter.open(folder) as writer:
@@ -112,7 +112,7 @@ def test_what_is_added_and_deleted_is_seen_after_the_commit(folder: Path, held: 
     assert_holds(SeismicIndex.open(folder, generation=1), held)
 
 
-def test_what_is_not_committed_is_gone(folder: Path, held: Documents) -> None:
+def test_uncommitted_changes_are_dropped(folder: Path, held: Documents) -> None:
     with IndexWriter.open(folder) as writer:
         add(writer, documents(2, ["e1"]))
         writer.delete(["d1"])

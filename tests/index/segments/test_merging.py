@@ -35,7 +35,7 @@ def numbered(sizes: list[int]) -> list[SegmentEntry]:
     return [entry(size, name=f"segment-{number:06}") for number, size in enumerate(sizes, start=1)]
 
 
-def test_what_is_merged() -> None:
+def test_choice_of_segments_to_merge() -> None:
     assert choose([]) == choose([entry(10)]) == choose([entry(10)], every=True) == []
     assert choose([entry(10, 1)], every=True) == ["segment-000001"]
     assert choose([entry(100, 11)]) == []

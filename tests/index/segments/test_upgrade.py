@@ -251,7 +251,7 @@ def test_blocks_of_earlier_versions_are_checked(fourth: Path) -> None:
     assert [each.file for each in check_index(fourth / "segments").findings] == ["segment-000001/heads.npy"]
 
 
-def test_what_cannot_be_upgraded(tmp_path: Path) -> None:
+def test_folders_that_cannot_be_upgraded_are_refused(tmp_path: Path) -> None:
     ExactIndex.build(zipf_vectors(1, 3, DIM, 5, 4)).save(tmp_path / "exact")
     with pytest.raises(IndexFormatError, match="an index of kind 'exact', not 'seismic'"):
         IndexWriter.open(tmp_path / "exact")

@@ -289,7 +289,7 @@ def count(result: SearchResult) -> list[int]:
 
 @pytest.mark.parametrize("block_size", [1, 4])
 @pytest.mark.parametrize("max_blocks", [1, 20, None])
-def test_what_pages_have_no_room_for_is_found(block_size: int, max_blocks: int | None) -> None:
+def test_components_without_room_in_pages_are_found(block_size: int, max_blocks: int | None) -> None:
     """A rare component beside many heavier ones, and in every thirtieth document; in one it is heavy."""
     rng = np.random.default_rng(1)
     rows = [[(component, 5 + rng.random()) for component in 1 + rng.choice(2000, 60, False)] for _ in range(3000)]

@@ -135,7 +135,7 @@ def test_one_of_two_commits(folder: Path, name: str, change: Callable[[Path], ob
     assert rows_of(folder) == LIVE
 
 
-def test_what_cannot_be_repaired(folder: Path, tmp_path: Path) -> None:
+def test_damage_that_cannot_be_repaired(folder: Path, tmp_path: Path) -> None:
     with IndexWriter.open(folder), pytest.raises(StorageError, match="another writer has the lock"):
         repair_index(folder)
     flip(folder / "manifest.json")

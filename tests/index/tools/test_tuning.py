@@ -150,7 +150,7 @@ def test_the_fastest_of_the_whole_grid_is_chosen(fake: Callable[..., FakeIndex],
     assert (found.k, found.queries) == (10, count)
 
 
-def test_what_is_only_slower_is_not_measured(fake: Callable[..., FakeIndex]) -> None:
+def test_slower_settings_are_not_measured(fake: Callable[..., FakeIndex]) -> None:
     found = tune(fake(usual_recall, usual_time), some_queries(400), [0.9])
     assert len(found.points) < len(QUERY_CUTS) * len(BLOCKS) * 0.6
     for query_cut in QUERY_CUTS:
@@ -206,7 +206,7 @@ def test_a_recall_is_promised_with_a_margin(fake: Callable[..., FakeIndex]) -> N
     assert [point.params.exact for point in few.chosen.values()] == [False, True]
 
 
-def test_of_many_queries_a_thousand_are_measured(fake: Callable[..., FakeIndex]) -> None:
+def test_at_most_a_thousand_queries_are_measured(fake: Callable[..., FakeIndex]) -> None:
     index = fake(usual_recall, usual_time)
     found = tune(index, some_queries(10_000), [0.9])
     assert found.queries == 1000
@@ -218,7 +218,7 @@ def test_of_many_queries_a_thousand_are_measured(fake: Callable[..., FakeIndex])
     assert abs(rows.mean() - 5000) < 300 and np.array_equal(tuning.sample_rows(5), np.arange(5))
 
 
-def test_what_reaches_nothing_and_slow_grids_leave_exact_search(fake: Callable[..., FakeIndex]) -> None:
+def test_without_a_reliable_and_faster_setting_exact_search_is_chosen(fake: Callable[..., FakeIndex]) -> None:
     for index in (fake(lambda _: 0.5, usual_time), fake(usual_recall, lambda p: 1.0 if p.exact else 2.0)):
         found = tune(index, some_queries(100), (0.6, 0.9))
         assert {point.params for point in found.chosen.values()} == {EXACT}
@@ -525,7 +525,7 @@ def test_stored_through_a_link(folder: Path, tmp_path: Path) -> None:
     assert (tmp_path / "link").is_symlink()
 
 
-def test_what_is_no_index_has_no_presets(tmp_path: Path) -> None:
+def test_folders_without_an_index_are_refused(tmp_path: Path) -> None:
     with pytest.raises(IndexFormatError, match="nowhere: is not an index"):
         store_presets(tmp_path / "nowhere", tuning_of(PRESETS))
     (tmp_path / "manifest.json").write_text(json.dumps({"name": "something else"}))

@@ -207,7 +207,7 @@ def test_heavy_centroids_attract_no_more_than_others() -> None:
 # Trees
 
 
-def test_what_fits_in_a_leaf_keeps_its_order(packages: SparseVectors) -> None:
+def test_documents_of_one_leaf_keep_their_order(packages: SparseVectors) -> None:
     assert order_of(packages[:LEAF], IndexConfig()) == list(range(LEAF))
     assert order_of(packages[: LEAF + 1], IndexConfig()) != list(range(LEAF + 1))
 

@@ -466,7 +466,7 @@ def test_a_full_disk(old: tuple[Path, Path, dict[str, bytes]], limit: int) -> No
     check_nothing_left(old)
 
 
-def test_what_is_no_index_is_not_replaced(packages: SparseVectors, tmp_path: Path) -> None:
+def test_foreign_folders_are_not_replaced(packages: SparseVectors, tmp_path: Path) -> None:
     source = written(packages[:10], tmp_path / "vectors")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").touch()

@@ -85,7 +85,7 @@ def test_queries_of_few_terms_get_inverted_lists_of_any_documents(
         ({"query": {"head": "lookup"}}, True),
     ],
 )
-def test_who_has_queries_of_few_terms(encoder: dict[str, object] | None, few: bool) -> None:
+def test_encoders_with_queries_of_few_terms(encoder: dict[str, object] | None, few: bool) -> None:
     assert trial.has_few_terms(encoder) == few
 
 

@@ -67,7 +67,7 @@ def test_bits(bits: int) -> None:
     assert first_bit(bits) == (f"{bits:032b}"[::-1].index("1") if bits else 32)
 
 
-def test_nothing_comes_of_a_prefetch() -> None:
+def test_a_prefetch_changes_no_result() -> None:
     array = np.arange(100, dtype=np.uint16)
     for index in (0, 99, 100, -1, 1 << 40, -(1 << 40)):
         fetch(array, index)
