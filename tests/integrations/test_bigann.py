@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from lsr.index.parameters import SearchParams
 from lsr.index.seismic.seismic_index import SeismicIndex
 from tests import made_vectors, stand_ins
 from tests.data import REPOSITORY
+from tests.index.samples import always_blocks
 
 K = 10
 
@@ -54,15 +56,16 @@ def read_sparse_matrix(path: str) -> Any:
 
 
 @pytest.fixture
-def bigann(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The module, beside a data set of 3,000 documents and 60 queries."""
+def bigann(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The module, beside a data set of 3,000 documents and 60 queries, whose indexes have blocks as large ones do."""
     (tmp_path / "data" / "sparse").mkdir(parents=True)
     made_vectors.short_documents(3_000).write(tmp_path / "data" / "sparse" / "base_small.csr")
     made_vectors.short_queries(60).write(tmp_path / "data" / "sparse" / "queries.dev.csr")
     monkeypatch.chdir(tmp_path)
     stand_ins.put(monkeypatch, "benchmark.algorithms.base", BaseANN=BaseANN)
     stand_ins.put(monkeypatch, "benchmark.datasets", DATASETS={"sparse-small": SmallDataset})
-    return stand_ins.load("bigann", "lsr_engine.py")
+    with always_blocks():
+        yield stand_ins.load("bigann", "lsr_engine.py")
 
 
 def run(module: Any, dataset: str, rebuild: bool) -> dict[str, Any]:
@@ -97,6 +100,8 @@ def test_the_harness_gets_what_lsr_finds(bigann: Any) -> None:
     found = results["lsr(defaults,query_cut=8,max_blocks=80)"]
     assert found.dtype == np.int32
     np.testing.assert_array_equal(found, expected)
+    few, many = results["lsr(defaults,query_cut=6,max_blocks=40)"], results["lsr(defaults,query_cut=32,max_blocks=800)"]
+    assert (few != many).any()
     truth = stand_ins.load("bigann", "ground_truth.py")
     rows, _ = truth.true_neighbors("data/sparse/base_small.csr", made_vectors.short_queries(60), K)
     assert truth.recall(found, rows) > 0.9

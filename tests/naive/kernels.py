@@ -146,6 +146,12 @@ def order_blocks(scores: Sequence[np.float32], wanted: int) -> tuple[list[int], 
     return ordered, max(number / to_bin, float(SMALLEST))
 
 
+def miss_blocks(estimates: Iterable[np.float32], heap_factor: np.float32, worst: np.float32) -> float:
+    """The expected number of the k best in blocks that reach the threshold; more than 0 in any case."""
+    reaching = [each for each in estimates if each >= heap_factor * worst]
+    return float(SMALLEST) + sum(0.2 / (1 + (1.25 * float(worst) / float(each)) ** 12) for each in reaching)
+
+
 class Search:
     """One query on its way: the heap, and the documents that wait for a full batch of tails to be scored.
 

@@ -350,9 +350,11 @@ class ScratchPool:
         if len(whole.heap_scores) < heap_size or len(whole.chosen) < query_cut or len(whole.nodes) < listed:
             sizes = max(heap_size, len(whole.heap_scores)), max(query_cut, len(whole.chosen))
             whole = whole._replace(**self._of_query(*sizes, max(listed, len(whole.nodes))))
-        if len(whole.heap_scores) == heap_size:  # slicing takes 2 µs
+        if len(whole.heap_scores) == heap_size and len(whole.nodes) == listed:  # slicing takes 2 µs
             return whole, whole
+        # Blocks are put in order list by list, so results would depend on a larger room for nodes.
         return whole, whole._replace(
+            nodes=whole.nodes[:listed],
             heap_scores=whole.heap_scores[:heap_size],
             heap_rows=whole.heap_rows[:heap_size],
             snapshot=whole.snapshot[:heap_size],

@@ -48,8 +48,9 @@ class SeismicIndex(SparseIndex[BlockEngine | InvertedEngine | SegmentedEngine]):
         result = index.search(queries, k=10)
 
     Scores are inner products with document weights rounded to 16 bits (8 in the compact layout). The rounding error is
-    at most 1/130,560 of the largest weight of a component, or 3e-41 if that is below 3e-36. A search scores only the
-    documents of the most promising blocks, so it can miss some; `SearchParams(exact=True)` scores all documents.
+    at most 1/130,560 (1/508) of the largest weight of a component, or 3e-41 (6e-39) if that weight is below 3e-36. A
+    search scores only the documents of the most promising blocks, so it can miss some; `SearchParams(exact=True)`
+    scores all documents.
 
     A collection of fewer than 65,536 documents, or with weights that vary too little (such as BM25's), is stored as
     posting lists instead of blocks: every search is exact, `inverted` is true, and weights are not rounded.

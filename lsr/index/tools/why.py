@@ -332,7 +332,8 @@ def _score(search: _Search, document: dict[int, float]) -> float:
     """The score of posting lists: products and sums in float32, by ascending component; 0 if nothing is shared."""
     components, query_weights = search.query.row(0)
     weights = np.array([document.get(component, 0.0) for component in components.tolist()], np.float32)
-    return float(np.add.accumulate(np.append(np.float32(0), query_weights * weights))[-1])
+    with np.errstate(over="ignore"):
+        return float(np.add.accumulate(np.append(np.float32(0), query_weights * weights))[-1])
 
 
 def _block_score(inside: _InBlocks) -> float:

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import gc
 import weakref
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lsr.index.clock import now
 from lsr.index.filters import Filter
 from lsr.index.inverted.exact_index import ExactIndex
 from lsr.index.inverted.inverted_engine import InvertedEngine, ListTable
 from lsr.index.inverted.inverted_kernels import (
     SKIPPED,
+    Inverted,
     Terms,
+    add_in_time,
+    add_late,
     find_lists,
     find_terms,
+    in_time,
     scatter_postings,
     skip_lists,
 )
@@ -180,6 +186,45 @@ def test_lists_are_skipped_where_others_are_better(packages: SparseVectors, pack
         assert terms.bounds[terms.bounds > 0].tolist() == bounds[terms.bounds > 0].tolist()
         skipped += np.count_nonzero(terms.bounds)
     assert skipped > n
+
+
+@given(
+    vectors=sparse_vectors(40, max_rows=12),
+    skipped=st.lists(st.booleans(), min_size=40, max_size=40),
+    long=st.lists(st.booleans(), min_size=40, max_size=40),
+    seed=st.integers(0, 99),
+)
+def test_lists_for_which_there_is_no_time(
+    vectors: SparseVectors, skipped: list[bool], long: list[bool], seed: int
+) -> None:
+    real = InvertedEngine.build(vectors).inverted
+    n, rng = len(real.components), np.random.default_rng(seed)
+    weights, rows = rng.integers(1, 5, n).astype(np.float32), rng.permutation(len(vectors))
+    maxima = np.array([real.weights[begin:end].max() for begin, end in pairwise(real.starts)], np.float32)
+    bounds = np.where(skipped[:n], weights * maxima, 0.0)
+    too_long = [each for each in range(n) if long[each]]
+    # List i as list 2 i, followed by one that no term has, so that the end of list i can be anywhere.
+    starts = np.append(np.repeat(real.starts[:-1], 2), real.starts[-1])
+    starts[1::2] = real.starts[1:]
+    endless = starts.copy()
+    endless[[2 * each + 1 for each in too_long]] += 10**15
+    doubled = Inverted(np.arange(2 * n, dtype=np.uint32), endless, real.rows, real.weights)
+    terms = Terms(2 * np.arange(n), weights, bounds.copy(), np.empty(n), np.empty(n, np.int64))
+    deadline = now() + 10**11
+    missing = {each for each in too_long if not skipped[each]}
+    assert in_time(doubled, terms, len(vectors), deadline) == (not missing)
+    assert not in_time(doubled, terms, len(vectors), 1)
+    sums = np.zeros(len(vectors), np.float32)
+    share = add_in_time(doubled, np.repeat(maxima, 2), terms, len(vectors), deadline, sums)
+    expected = naive.add_in_time(real, range(n), weights, bounds.tolist(), too_long, len(vectors))
+    np.testing.assert_allclose(sums, expected[0], rtol=1e-5)
+    assert terms.bounds.tolist() == expected[1]
+    assert share == pytest.approx(expected[2])
+    hits, scores, found = list(zip(sums, rows.tolist(), strict=True)), sums.copy(), rows.copy()
+    add_late(doubled._replace(starts=starts), terms, scores, found)
+    assert list(zip(scores, found.tolist(), strict=True)) == naive.add_late(
+        real, range(n), weights, terms.bounds.tolist(), hits
+    )
 
 
 def test_a_searched_engine_goes_when_nobody_holds_it() -> None:

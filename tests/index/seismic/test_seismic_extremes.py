@@ -235,8 +235,9 @@ def test_scores_that_no_float_can_hold(huge: int, heap_factor: float, superblock
 @pytest.mark.filterwarnings("ignore:overflow encountered")
 @pytest.mark.parametrize("params", [EVERYTHING, EXACT], ids=["everything", "exact"])
 def test_an_infinite_score_hides_no_other_document(params: SearchParams) -> None:
-    # Component 0 is the most frequent: its number is also what fills up short documents.
-    vectors = from_pairs([[(0, 1e38)], [(1, 1.0)], [(1, 2.0)], [(0, 2e37)], [(0, 1e37), (2, 1.0)]], 3)
+    # Component 0 is the most frequent: its number is also what fills up short documents. Equal scores are ordered by
+    # row, also if only their size makes them equal.
+    vectors = from_pairs([[(0, 1e37)], [(1, 1.0)], [(1, 2.0)], [(0, 2e37)], [(0, 1e38), (2, 1.0)]], 3)
     query = from_pairs([[(0, 1e5), (1, 1.0)]], 3)
     expected = ExactIndex.build(vectors).search(query, 6)
     result = finish(lambda: SeismicIndex.build(vectors).search(query, 6, params))

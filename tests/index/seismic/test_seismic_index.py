@@ -39,6 +39,7 @@ from tests.index.samples import (
     unrounded,
     vectors_and_queries,
     whole_numbers,
+    zipf_vectors,
 )
 from tests.index.superblocks import always_superblocks
 from tests.strategies import from_pairs
@@ -448,6 +449,15 @@ def test_threads_of_the_caller_share_an_index(
     assert all(same(result, wanted) for result, wanted in zip(results, expected, strict=True))
     in_turn = (index.search(*request) for request in requests)
     assert all(same(result, wanted) for result, wanted in zip(in_turn, expected, strict=True))
+
+
+def test_results_do_not_depend_on_earlier_searches() -> None:
+    # More nodes are listed than there is room for, so that they are visited in several parts.
+    index, queries = build(zipf_vectors(5, 8000, 30, 8, 1), IndexConfig(block_size=1)), zipf_vectors(6, 40, 30, 5, 1)
+    params = SearchParams(heap_factor=1, max_blocks=1)
+    first = index.search(queries, 1000, params)
+    index.search(queries[:1], 1000, SearchParams(max_blocks=8000))
+    assert same(index.search(queries, 1000, params), first)
 
 
 def test_queries_of_any_length_share_one_scratch(packages: SparseVectors, package_queries: SparseVectors) -> None:

@@ -35,7 +35,7 @@ from lsr.index.seismic.block_checks import ARRAYS
 from lsr.index.seismic.build import trial
 from lsr.index.seismic.build.cluster import SKETCH, Sketches, find_sketches
 from lsr.index.seismic.build.external_order import growing_bytes, order_groups, split_groups
-from lsr.index.seismic.build.graph import build_graph
+from lsr.index.seismic.build.graph import graph_parts
 from lsr.index.seismic.build.in_memory import Entries, Parts, component_type, count_frequent, positions_of
 from lsr.index.seismic.build.node_plan import NodePlan
 from lsr.index.seismic.build.spill import Spill, range_begins
@@ -110,9 +110,9 @@ def build_folder(
 ) -> None:
     """Write the index of stored vectors into a folder, in one step. Replaces an existing index.
 
-    memory: bytes that the build may use, above the present memory of the process. The trial of blocks also maps the
-        index, whose pages the system can reclaim at any time. On disk, besides the index, it takes the size of the
-        vectors (6 or 8 bytes per non-zero), or about 200 bytes per document if that is more.
+    memory: bytes that the build may use, above the present memory of the process. The trial of blocks and a kNN graph
+        also map the index, whose pages the system can reclaim at any time. On disk, besides the index, the build takes
+        the size of the vectors (6 or 8 bytes per non-zero), or about 200 bytes per document if that is more.
     vocabulary: as for SparseVectors.read, and stored in the index. threads: None for all processors. progress: bars on
         standard error.
     extra: see write_index; ids are already there. few_terms, whole: see SeismicIndex.build.
@@ -288,8 +288,9 @@ class _Build:
             self.few_terms,
         )
         if isinstance(engine, BlockEngine) and self.config.knn:
-            graph = build_graph(engine, self.config.knn, self.threads, self.progress)
-            save_arrays(self.folder, {"graph": graph})
+            with growing_array(self.folder, "graph", np.uint32, (self.config.knn,)) as add:
+                for part in graph_parts(engine, self.config.knn, self.threads, self.progress):
+                    add(part)
             engine.graph = load_array(self.folder, "graph")
         return State(engine, self.config, recall, {})
 

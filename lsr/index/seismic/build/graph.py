@@ -6,6 +6,8 @@ CIKM 2024). Here, the index itself finds the neighbors, with its documents as qu
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from lsr.index.parameters import SearchParams
@@ -27,22 +29,31 @@ def build_graph(engine: BlockEngine, neighbors: int, threads: int, progress: boo
     Rows and entries are documents in the order of the blocks; NOTHING for missing ones. A document is not its own
     neighbor.
     """
-    rows, positions = engine.blocks.rows, engine.blocks.positions
-    graph = np.full((len(engine), neighbors), NOTHING, np.uint32)
+    graph, begin = np.empty((len(engine), neighbors), np.uint32), 0
+    for part in graph_parts(engine, neighbors, threads, progress):
+        graph[begin : begin + len(part)] = part
+        begin += len(part)
+    return read_only(graph)
 
-    def fill(begin: int) -> int:
-        end = min(begin + JOB_DOCUMENTS, len(engine))
-        queries = engine.gather(rows[begin:end]).as_vectors(engine.dim)
+
+def graph_parts(engine: BlockEngine, neighbors: int, threads: int, progress: bool) -> Iterator[Array]:
+    """The same, in parts of JOB_DOCUMENTS documents."""
+    rows, positions = engine.blocks.rows, engine.blocks.positions
+
+    def linked(begin: int) -> Array:
+        documents = rows[begin : begin + JOB_DOCUMENTS]
+        part = np.full((len(documents), neighbors), NOTHING, np.uint32)
+        queries = engine.gather(documents).as_vectors(engine.dim)
         found = engine.search(queries, neighbors + 1, PARAMS, 1, None)[1]
-        for document, hits in zip(range(begin, end), found, strict=True):
-            others = hits[(hits >= 0) & (hits != rows[document])][:neighbors]
-            graph[document, : len(others)] = positions[others]
-        return end - begin
+        for document, row, hits in zip(part, documents, found, strict=True):
+            others = hits[(hits >= 0) & (hits != row)][:neighbors]
+            document[: len(others)] = positions[others]
+        return part
 
     with thread_pool(threads) as executor, progress_bar("linking", len(engine), "documents", progress) as advance:
-        for job in [executor.submit(fill, begin) for begin in range(0, len(engine), JOB_DOCUMENTS)]:
-            advance(job.result())
-    return read_only(graph)
+        for part in executor.map(linked, range(0, len(engine), JOB_DOCUMENTS)):
+            yield part
+            advance(len(part))
 
 
 def rows_of(graph: Array, rows: Array, positions: Array) -> Array:

@@ -99,5 +99,5 @@ def test_saved_and_opened(tmp_path: Path) -> None:
     assert np.array_equal(opened.search(queries).scores, index.search(queries).scores)
     starts = np.load(tmp_path / "index" / "starts.npy")
     np.save(tmp_path / "index" / "starts.npy", starts[::-1])
-    with pytest.raises(IndexFormatError, match="fit together"):
+    with pytest.raises(IndexFormatError, match="posting lists do not match"):
         SeismicIndex.open(tmp_path / "index")

@@ -26,6 +26,7 @@ from lsr.index.result import SearchResult
 from lsr.index.seismic import engine
 from lsr.index.seismic.build.summarize import SUPER
 from lsr.index.seismic.engine import NO_GRAPH
+from lsr.index.seismic.exact_lists import make_lists
 from lsr.index.seismic.forward import tail_of
 from lsr.index.seismic.search import kernels
 from lsr.index.seismic.search.estimates import floor_of, new_estimates
@@ -204,6 +205,43 @@ def test_visits_of_blocks(ordered: list[int], heap_factor: float, estimates: lis
     pairs = list(zip(ordered, map(np.float32, estimates), strict=False))
     search.visit_blocks(pairs, index.engine.blocks.block_size, limits.heap_factor, once=False)
     assert heap_of(scratch) == search.heap.rows
+
+
+@given(
+    visited=st.lists(st.integers(0, 299), unique=True, max_size=30),
+    heap_factor=st.sampled_from([0.0, 0.7, 1.0]),
+    estimates=st.lists(st.sampled_from([1000.0, 3000.0, 6000.0, 20_000.0]), max_size=60),
+)
+def test_what_blocks_after_the_deadline_would_hold(
+    visited: list[int], heap_factor: float, estimates: list[float]
+) -> None:
+    index, twin = long_documents(False)
+    limits = limits_for(index, SearchParams(heap_factor=heap_factor))
+    scratch, search = scratch_for(index, QUERY), naive.Search(QUERY, twin.documents, twin.rows, 5)
+    visit_all(index, visited, limits, search, scratch)
+    before, n = heap_of(scratch), len(estimates)
+    scratch.ordered[:n], scratch.ordered_scores[:n] = range(n), estimates
+    over = limits._replace(deadline=1)
+    kernels.visit_blocks(n, False, over, index.engine.forward, index.engine.blocks, scratch)
+    assert heap_of(scratch) == before
+    wanted = naive.miss_blocks(map(np.float32, estimates), limits.heap_factor, scratch.heap_scores[0])
+    assert scratch.missed[0] == pytest.approx(wanted if n else 0, rel=1e-5)
+
+
+def test_scans_after_the_deadline_find_nothing() -> None:
+    index, _ = long_documents(False)
+    engine, limits = index.engine, limits_for(index, EXACT, k=5)._replace(deadline=1, share=0.25)
+    components, weights = arrays_of(QUERY)
+    for allowed in (limits, limits._replace(scanned=read_only(np.arange(7, dtype=np.uint32)))):
+        scratch = scratch_for(index, QUERY)
+        kernels.scan(allowed, weights, engine.forward, engine.blocks.rows, scratch)
+        assert not heap_of(scratch)
+        assert scratch.missed[0] == 5 * 0.25
+    scratch = scratch_for(index, QUERY)
+    lists = make_lists(engine.forward)
+    kernels.scan_lists(components, weights, lists, limits, engine.forward, engine.blocks.rows, scratch)
+    assert not heap_of(scratch)
+    assert scratch.missed[0] == 5 * 0.25
 
 
 @given(
@@ -657,6 +695,19 @@ def test_scan_by_low_bytes() -> None:
     assert index.engine.forward.scale.tolist() == [1]
     result = index.search(from_pairs([[(0, 1.0)]], 1), 10, SearchParams(exact=True))
     assert result.rows[0].tolist() == [0, *range(128, 119, -1)]
+
+
+def test_scan_of_sums_that_lose_digits() -> None:
+    # Every high byte is half a code too low, and the sums of so many terms are off by more than the scores differ.
+    documents, terms = 60, 30_000
+    codes = 200 * 256 + 127 + np.random.default_rng(0).integers(-6, 1, (documents, terms))
+    codes[0] = 255 * 256
+    indices = np.tile(np.arange(terms), documents)
+    index = build(SparseVectors(np.arange(documents + 1) * terms, indices, codes.ravel() / 256, terms))
+    query = SparseVectors([0, terms], np.arange(terms), np.full(terms, 1 / 3), terms)
+    everything = index.search(query, documents, EXACT)
+    for k in (1, 2, 3, 5, 10):
+        assert index.search(query, k, EXACT).rows.tolist() == everything.rows[:, :k].tolist()
 
 
 # Ranking
