@@ -111,7 +111,7 @@ def _transformer(preset: MethodPreset, head: HeadSpec, folder: Path, max_length:
     place = str(folder)
     architectures = read_object(folder / CONFIG_FILE).get("architectures") or []
     causal = any("ForCausalLM" in str(each) for each in architectures)
-    task: Task = "base" if head.kind == "mlp" or head.pooling == "mean" else "causal-lm" if causal else "masked-lm"
+    task: Task = "base" if head.kind == "mlp" else "causal-lm" if causal else "masked-lm"
     backbone = BackboneSpec(place, place, place, task=task, bidirectional=preset.bidirectional)
     longest = shortest(max_length, positions_of(folder), limit_of(folder))
     return TransformerSpec(backbone, head, longest, echo=preset.echo)

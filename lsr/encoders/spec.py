@@ -12,9 +12,8 @@ from lsr.errors import EncoderError
 # Each maps a logit to a weight monotonically, so it can be applied after a maximum instead of before.
 # log1p is log(1 + relu(z)); log1p-log1p is a logarithm more (OpenSearch's doc-v3); softplus is log(1 + exp(z)).
 Activation = Literal["identity", "relu", "log1p", "log1p-log1p", "softplus", "log1p-softplus"]
-# max and sum over the positions of a text; first and last take the logits of one position only, mean those of the mean
-# state.
-Pooling = Literal["max", "sum", "first", "last", "mean"]
+# max and sum over the positions of a text; first and last take the logits of one position only.
+Pooling = Literal["max", "sum", "first", "last"]
 HeadKind = Literal["mlm", "mlp"]
 Task = Literal["masked-lm", "causal-lm", "base"]
 ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
@@ -30,8 +29,6 @@ class HeadSpec:
         DeepImpact, TILDEv2).
     activation: from a logit to a weight. Weights of at most zero are not in a sparse vector.
     pooling: over positions; mlp supports max and sum. mlm with "first" is TILDE's CLS-MLM, with "last" PROSPER's base.
-        mlm with "mean" is w_j = act(U_j · e + c_j) of a learned projection U of the mean last state, divided by its
-        length: of a dense encoder's vector e.
     special_positions: whether positions of special tokens ([CLS], [SEP]) are counted. If not, no maximum is below a
         logit of 0, because the unified framework's code multiplies the logits of those positions by 0; this has an
         effect only with softplus. first and last mean positions of the whole text, with special tokens.
@@ -68,8 +65,6 @@ class HeadSpec:
         _check("head", self.kind, get_args(HeadKind))
         _check("activation", self.activation, ACTIVATIONS)
         _check("pooling", self.pooling, get_args(Pooling)[: None if self.kind == "mlm" else 2])
-        if self.pooling == "mean" and (self.importance or self.residual):
-            raise EncoderError("importance and residual need the states of positions; remove them, or pooling mean")
         if self.lexical is not None and (self.residual or self.literal_only):
             raise EncoderError("lexical cannot be combined with residual or literal_only; remove one of them")
         if self.kind == "mlp" and (self.importance or self.quality or self.residual or self.lexical is not None):

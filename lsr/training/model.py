@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from lsr.encoders.sparse.backbone import Backbone, seeded
-from lsr.encoders.sparse.heads import ABOVE_ZERO, ACTIVATION_FUNCTIONS, Batch, Head, LearnedTable, States, mean_states
+from lsr.encoders.sparse.heads import ABOVE_ZERO, ACTIVATION_FUNCTIONS, Batch, Head, LearnedTable, States
 from lsr.encoders.sparse.lookup import LookupSide
 from lsr.encoders.sparse.sparse_encoder import SparseEncoder
 from lsr.encoders.sparse.transformer import TransformerSide
@@ -312,8 +312,6 @@ def literal_tokens(batch: Batch, components: int) -> Tensor:
 
 
 def _mlm(head: Head, states: States, batch: Batch) -> Tensor:
-    if head.spec.pooling == "mean":
-        states, batch = mean_states(states, batch)
     inputs, spec, counted = states.inputs, head.spec, batch.counted
     assert inputs is not None and head.vocabulary is not None
     weight, bias = head.vocabulary.output.weight, head.vocabulary.output.bias
@@ -340,7 +338,7 @@ def _mlm(head: Head, states: States, batch: Batch) -> Tensor:
         if not spec.special_positions and spec.pooling == "max":
             largest = largest.clamp(min=0)
         weights = activate(largest)
-        if spec.activation in ABOVE_ZERO and (spec.special_positions or spec.pooling == "mean"):
+        if spec.activation in ABOVE_ZERO and spec.special_positions:
             weights = weights * counted.any(1, keepdim=True)
     if head.quality is not None:
         assert states.last is not None

@@ -62,11 +62,6 @@ def weights_of(spec: HeadSpec, parameters: dict[str, Floats], text: Text, specia
             w = act(logits[0])
         elif spec.pooling == "last":
             w = act(logits[-1])
-        elif spec.pooling == "mean":
-            e = text.last[text.counted].sum(0)
-            e = e / max(np.sqrt((e**2).sum()), 1e-12)
-            z = parameters["projection.weight"] @ e + parameters["projection.bias"]
-            w = act(z) if text.counted.any() else w
         elif spec.pooling == "sum":
             w = act(logits[text.counted]).sum(0)
         elif spec.special_positions:

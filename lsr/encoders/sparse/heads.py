@@ -83,8 +83,8 @@ class Head(nn.Module):
 
     output: the backbone's output layer over its vocabulary, which mlm needs, or None. hidden: size of the states.
         components: size of the vocabulary. special: components of the special tokens.
-    The parameters are `linear` (mlp), `projection` (mean), `importance`, `quality` and `residual`, if the spec has
-    them; `lexical` has a table and no parameters. kept_components: float32 [components], 0 for special tokens, else 1.
+    The parameters are `linear` (mlp), `importance`, `quality` and `residual`, if the spec has them; `lexical` has a
+    table and no parameters. kept_components: float32 [components], 0 for special tokens, else 1.
     """
 
     kept_components: Tensor
@@ -95,8 +95,6 @@ class Head(nn.Module):
         super().__init__()
         self.spec = spec
         self.components = components
-        self.projection = nn.Linear(hidden, components) if spec.pooling == "mean" else None
-        output = self.projection or output
         self.vocabulary = None if output is None or spec.kind == "mlp" else VocabularyLayer(output, spec)
         self.linear = one_for_all(hidden) if spec.kind == "mlp" else None
         self.importance = nn.Linear(hidden, 1) if spec.importance else None
@@ -110,14 +108,14 @@ class Head(nn.Module):
 
     def share(self, other: Head) -> None:
         """Use the parameters of `other` that both heads have, so that two sides of one network share a head."""
-        for name in ("linear", "projection", "importance", "quality", "residual"):
+        for name in ("linear", "importance", "quality", "residual"):
             if getattr(self, name) is not None and getattr(other, name) is not None:
                 setattr(self, name, getattr(other, name))
 
     @property
     def needs_last(self) -> bool:
         """Whether the head uses the last states of the backbone."""
-        return self.spec.kind == "mlp" or bool(self.projection or self.importance or self.quality or self.residual)
+        return self.spec.kind == "mlp" or bool(self.importance or self.quality or self.residual)
 
     def vectors(self, states: States, batch: Batch) -> SparseVectors:
         """One row per text. The states must be finite; this is not checked."""
@@ -169,11 +167,8 @@ class Head(nn.Module):
         return SparseVectors(_indptr(texts, len(vectors)), components[order], weights[order], self.components)
 
     def _mlm(self, states: States, batch: Batch) -> HeadOutput:
-        assert self.vocabulary is not None
-        if self.spec.pooling == "mean":
-            states, batch = mean_states(states, batch)
         inputs, spec, counted = states.inputs, self.spec, batch.counted
-        assert inputs is not None
+        assert inputs is not None and self.vocabulary is not None
         if spec.pooling in ("first", "last"):
             at = torch.zeros_like(batch.ids[:, 0]) if spec.pooling == "first" else batch.mask.sum(1) - 1
             inputs = inputs[torch.arange(len(at)), at][:, None]
@@ -348,14 +343,6 @@ class LearnedTable(nn.Module):
     def forward(self) -> Tensor:
         """The weights, float32 [components]."""
         return ACTIVATION_FUNCTIONS["log1p"](self.linear(self.embeddings)[:, 0])
-
-
-def mean_states(states: States, batch: Batch) -> tuple[States, Batch]:
-    """One position per text: the mean last state of the counted positions, float32, divided by its length."""
-    assert states.last is not None
-    mean = states.last.float().masked_fill(~batch.counted[:, :, None], 0).sum(1, keepdim=True)
-    first = batch.mask[:, :1] & batch.counted.any(1, keepdim=True)
-    return states._replace(inputs=nn.functional.normalize(mean, dim=2)), batch._replace(counted=first)
 
 
 def unit_length(vectors: SparseVectors) -> SparseVectors:
