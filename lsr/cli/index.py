@@ -172,7 +172,8 @@ def index(
         _report(index, Searcher.open_for_vectors(index))
         print_next(["search", index, WORDS_TO_SEARCH, "--interpolate", "after"])
         return
-    if dense is not None and not given and encoder == "bm25":  # it takes no options of a network
+    # The options of networks are then meant for the dense encoder.
+    if dense is not None and not given and encoder == "bm25":
         loading = {name: value for name, value in loading.items() if name not in of_dense}
     with while_loading(encoder):
         model = None if encoder is None else load_encoder(encoder, **loading)

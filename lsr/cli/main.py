@@ -148,7 +148,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not watched():
         os.environ.setdefault("TQDM_DISABLE", "1")  # the download bars of ir_datasets
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: a text may hold what the terminal cannot show
+        sys.stdout.reconfigure(
+            errors="backslashreplace"
+        )  # like stderr: the terminal may not have all characters of a text
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning

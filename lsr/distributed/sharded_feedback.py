@@ -42,7 +42,10 @@ def fed_back(
     dropped: Sequence[str] | None,
     named: bool,
 ) -> FoundInShards:
-    """A search with feedback. request: from ShardedSnapshot.prepared. Others: see ShardedSnapshot.find."""
+    """A search with feedback.
+
+    request: the result of ShardedSnapshot.prepared. The other arguments are those of ShardedSnapshot.find.
+    """
     assert request.feedback is not None
     warn_of_loss(request.feedback, shards.bm25 is not None)
     index = ShardsAsIndex(shards, replace(request, feedback=None), dropped, named)

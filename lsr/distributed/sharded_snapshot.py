@@ -135,7 +135,7 @@ class ShardedSnapshot:
     def hits_of_encoded(
         self, encoded: Mapping[str, Any], texts: Sequence[str] | None, request: SearchRequest, threads: int | None = 1
     ) -> list[Hits]:
-        """Like `hits`, for encoded queries from `encode`. texts: of the queries; None if they were vectors."""
+        """Like `hits`, for encoded queries from `encode`. texts: the texts of the queries; None for query vectors."""
         return self._hits(ShardQueries(texts, encoded), request, threads)
 
     def rankings(
@@ -294,7 +294,10 @@ class ShardedSnapshot:
         if answers.lost and not (named and self.missing == "name"):
             first = min(answers.lost)
             names = ", ".join(self._names(answers.lost))
-            raise ShardError(f"{self.folder.folder}: no answer from {names} ({answers.lost[first]})")
+            raise ShardError(
+                f"{self.folder.folder}: no answer from {names} ({answers.lost[first]}); check the folders and machines "
+                "of these shards, or open the searcher with missing='name' to search the others"
+            )
         return answers.lost
 
 

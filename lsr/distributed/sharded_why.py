@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def told_why(shards: ShardedSnapshot, asked: ShardQueries, doc_id: str, request: SearchRequest) -> ToldWhy | None:
-    """See Snapshot.why. request: from ShardedSnapshot.prepared. None if the document does not exist.
+    """See Snapshot.why. request: the result of ShardedSnapshot.prepared. Returns None if the document does not exist.
 
     Raises ShardError, DeadlineError.
     """

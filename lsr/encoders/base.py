@@ -20,7 +20,7 @@ TEXTS_AT_ONCE = 8192  # texts that are tokenized together, to bound the memory
 ENCODER_FOLDER = "encoder"  # subfolder of an index or of stored vectors
 
 
-Dtype = Literal["float32", "bfloat16"]  # in which networks compute
+Dtype = Literal["float32", "bfloat16"]  # the floating-point type of networks
 LongDocuments = Literal["first", "max"]
 
 

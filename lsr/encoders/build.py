@@ -60,7 +60,7 @@ def build_encoder(
     document_prompt: text before every document.
     query_head, document_head: heads that replace those of the method, for ablations.
     expander: as load_encoder takes it, for methods with expanded documents.
-    seed: of new weights. Weights that the backbone does not have are random, and the encoder must be trained.
+    seed: the seed of new weights. Weights that the backbone does not have are random, and the encoder must be trained.
 
     Raises EncoderError for an unknown method or a backbone that cannot be loaded, ParameterError for an argument that
     the method does not use, or that is missing.
@@ -98,7 +98,7 @@ def build_encoder(
         place = checkpoint if query_backbone is None else find_checkpoint(query_backbone)
         query = _transformer(preset, preset.query, place.folder, query_max_length or longest)
     if (idf is not None) != (preset.query in WITH_IDF):
-        wanted = "needs idf, the weights of tokens" if idf is None else "does not use idf; remove it"
+        wanted = "needs idf, the weights of tokens; give it" if idf is None else "does not use idf; remove it"
         raise ParameterError(f"{method} {wanted}")
     query, document = replace(query, prompt=query_prompt), replace(document, prompt=document_prompt)
     spec = EncoderSpec(checkpoint.name, query, document, preset.name, preset.shared)

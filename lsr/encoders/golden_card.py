@@ -75,7 +75,7 @@ class OrderCheck:
 
     def __post_init__(self) -> None:
         if len(self.documents) < 2 or self.factor < 1:
-            raise ParameterError("an order needs at least two documents, and a factor of at least 1")
+            raise ParameterError("an order needs at least two documents, and a factor of at least 1; correct the order")
 
 
 @table

@@ -46,7 +46,7 @@ class PublishedRegularizer:
 
 @dataclass(frozen=True, slots=True)
 class Supervision:
-    """Supervision. loss: of the ranking. negatives: the documents that are contrasted with a query's positive."""
+    """How a training ranks documents. loss: the ranking loss. negatives: the documents beside a query's positive."""
 
     loss: str
     negatives: str

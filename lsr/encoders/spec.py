@@ -27,7 +27,7 @@ class HeadSpec:
         al. 2021).
         "mlp": w_t = pool over the positions i of token t of act(v · h_i + b), without expansion (DeepCT, uniCOIL,
         DeepImpact, TILDEv2).
-    activation: from a logit to a weight. Weights of at most zero are not in a sparse vector.
+    activation: the function that makes a weight from a logit. Weights of at most zero are not in a sparse vector.
     pooling: over positions; mlp supports max and sum. mlm with "first" is TILDE's CLS-MLM, with "last" PROSPER's base.
     special_positions: whether positions of special tokens ([CLS], [SEP]) are counted. If not, no maximum is below a
         logit of 0, because the unified framework's code multiplies the logits of those positions by 0; this has an
@@ -68,7 +68,9 @@ class HeadSpec:
         if self.lexical is not None and (self.residual or self.literal_only):
             raise EncoderError("lexical cannot be combined with residual or literal_only; remove one of them")
         if self.kind == "mlp" and (self.importance or self.quality or self.residual or self.lexical is not None):
-            raise EncoderError("importance, quality, residual and lexical need head mlm, not mlp")
+            raise EncoderError(
+                "importance, quality, residual and lexical need head mlm, not mlp; remove them, or use mlm"
+            )
         if self.lexical is not None and (type(self.lexical) not in (int, float) or not 0 < self.lexical < inf):
             raise EncoderError(f"lexical is {shown(self.lexical)}; it must be a number above 0, or null")
         if self.window is not None and (type(self.window) is not int or self.window < 1):

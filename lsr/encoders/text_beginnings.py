@@ -70,7 +70,7 @@ def _added(tokenizer: Tokenizer) -> list[str]:
 
 def _shortens(tokenizer: Tokenizer) -> bool:
     """Whether a word longer than _LONG_WORD is one unknown token, so that it can be shortened."""
-    limit = getattr(tokenizer.model, "max_input_chars_per_word", None)  # of WordPiece
+    limit = getattr(tokenizer.model, "max_input_chars_per_word", None)  # only WordPiece has this limit
     splits = states_of(tokenizer.pre_tokenizer)
     return (
         splits == [{"type": "BertPreTokenizer"}]

@@ -21,17 +21,22 @@ from lsr.encoders.sparse.backbone import positions_of_network, quiet
 from lsr.encoders.text_beginnings import TextBeginnings
 from lsr.errors import EncoderError, ParameterError
 
-Tokens = list[npt.NDArray[np.int32]]  # of a text: one row per input of the network
+Tokens = list[
+    npt.NDArray[np.int32]
+]  # the tokens of a text, or of each text of a pair: one row per input of the network
 
 
 class TextNetwork:
     """A network loaded with an AutoModel class of transformers, from safetensors, without running the model's code.
 
-    name: for messages. folder: of the network and its tokenizer. auto: the class. works: supported models, for
-        messages. pair: whether two texts are read together. stated_length: maximum number of tokens in the folder.
-        longest: maximum number of tokens, if the folder states none. optional: name of a part whose weights may be
-        missing. special: whether the tokenizer adds special tokens; if not, texts contain them.
-    device, dtype, max_length: as load_dense_encoder takes them.
+    name: the name of the model, for messages. folder: the folder of the network and its tokenizer.
+    auto: the AutoModel class. works: the supported models, for messages.
+    pair: whether two texts are read together.
+    stated_length: the maximum number of tokens that the folder states. longest: the maximum if it states none.
+    lower_case: lower-case texts before the tokenizer.
+    optional: the name of a part whose weights may be missing.
+    special: whether the tokenizer adds special tokens. If not, texts contain them.
+    device, dtype, max_length: see load_dense_encoder.
 
     Raises EncoderError for files that cannot be loaded or do not match, ParameterError for the options.
     """

@@ -37,7 +37,9 @@ def write_tokens(path: Path, rows: IndexRows, _scale: float | None, advance: Adv
     """Write documents with weights by tokens, for Elasticsearch's sparse_vector and OpenSearch's rank_features."""
     names = rows.tokens
     if "" in names:
-        raise VectorsError(f"{path}: token {names.index('')} is empty, but names of fields cannot be empty")
+        raise VectorsError(
+            f"{path}: the token of component {names.index('')} is empty, which no field name can be; use another format"
+        )
     dotted = sum("." in name for name in names)
     notes = (
         f"{dotted} tokens contain dots: sparse_vector fields of Elasticsearch accept these from version 8.16 on, and "
@@ -87,7 +89,7 @@ def _write(path: Path, rows: IndexRows, names: Sequence[str], advance: Advance, 
 
 
 class _BulkDocument(NamedTuple):
-    """A document of a request. fields: from `parsed`, with objects as tuples of pairs."""
+    """A document of a request. fields: the result of `parsed`, in which objects are tuples of pairs."""
 
     place: str
     doc_id: str

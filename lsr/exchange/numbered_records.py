@@ -85,6 +85,6 @@ def _checked(record: NumberedRecord) -> tuple[Any, Any]:
     ):
         raise VectorsError(
             f"{record.place}: components and weights are not two lists of the same length with whole numbers from 0 "
-            "and non-negative 32-bit floats"
+            "and non-negative 32-bit floats; correct the file"
         )
     return np.array(components, np.int64), np.array(weights, np.float64)

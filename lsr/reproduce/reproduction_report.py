@@ -44,7 +44,7 @@ class Summary(NamedTuple):
 def write_report(plan: Plan, measured: Sequence[Measured], clusters: Clusters, folder: Path) -> list[str | Table]:
     """Write the report into `folder`; returns the blocks of report.md.
 
-    clusters: of every test's queries; see lsr.reproduce.contrasts. Raises StorageError.
+    clusters: the clusters of the queries of every test; see lsr.reproduce.contrasts. Raises StorageError.
     """
     blocks: list[str | Table] = [f"# {plan.name}", plan.question]
     tables: dict[str, str] = {}

@@ -218,7 +218,7 @@ class Changes:
             self.close()
 
     def close(self) -> None:
-        vars(self).pop("_snapshot", None)  # it holds a generation whose files are removed now
+        vars(self).pop("_snapshot", None)  # the snapshot keeps files open, which the writer removes now
         self._writer.close()
 
     def _remove(self, encodings: Iterable[Path]) -> None:

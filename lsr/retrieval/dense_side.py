@@ -47,7 +47,9 @@ class Dense:
         self._encoder = encoder
         self._device = device
         self._beside = beside
-        self._reused: SegmentedDense | None = None  # of an earlier generation
+        self._reused: SegmentedDense | None = (
+            None  # the vectors of an earlier generation, for segments that did not change
+        )
         self.described = b""  # see described_in
 
     @cached_property

@@ -60,7 +60,7 @@ class ToldWhy(NamedTuple):
         return reason(self.why)
 
     def as_dict(self) -> dict[str, Any]:
-        """As a dict for JSON, with the name of each term."""
+        """The explanation as a dict for JSON, with the token of each term."""
         from lsr.index.tools.why_told import as_record
 
         return {"reason": self.reason, **as_record(self.why, self.tokens.__getitem__)}

@@ -1,4 +1,4 @@
-"""From encoded queries to rankings: search, feedback, second search; interpolation before or after feedback, or both.
+"""The search for encoded queries: search, feedback, second search; interpolation before or after feedback, or both.
 
 The steps are those of Li et al., SIGIR 2022 (arXiv 2205.00235), for either side:
 

@@ -403,9 +403,8 @@ class Searcher(Searches, HasFacts, FromFolder):
                     warnings.warn(said, LsrWarning, stacklevel=2)
             finally:
                 if merging is None:
-                    self._end_changes(
-                        drop=False
-                    )  # and remove old files: this searcher no longer holds the previous generation
+                    # This searcher no longer holds the previous generation, so its files can be removed.
+                    self._end_changes(drop=False)
         return number
 
     def _end_merge(self, changes: Changes, merging: Thread) -> None:

@@ -57,7 +57,7 @@ class SegmentMaker:
     known_columns: the metadata columns of the index, with which those of the segment must agree.
     batch_size, threads, progress: see build_index.
     memory: the maximum number of bytes for vectors and their index; None for half of the machine's memory.
-    whole: for a shard, the collection of which it is a part.
+    whole: for a segment of a shard, the statistics of the collection of all shards; otherwise None.
     """
 
     encoder: Encoder | None

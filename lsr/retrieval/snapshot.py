@@ -72,7 +72,7 @@ class Snapshot:
 
     @cached_property
     def passages(self) -> GenerationPassages | None:
-        """From passages to documents; None if documents are not split."""
+        """The mapping of passages to documents; None if documents are not split."""
         return None if self.generation is None else self.generation.passages
 
     @cached_property

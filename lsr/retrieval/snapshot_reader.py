@@ -41,7 +41,7 @@ class SnapshotReader:
         self.folder = folder
         self._choose = choose
         self._device = device
-        self._seen: tuple[int, int, int] | None = None  # of the last manifest read
+        self._seen: tuple[int, int, int] | None = None  # the stamp of the last manifest that was read
 
     def has_changed(self) -> bool:
         """Whether the manifest has changed since the last read. Takes a microsecond."""

@@ -63,7 +63,7 @@ def _operating_routes(service: Service) -> APIRouter:
 
     @router.get("/health")
     async def health() -> Any:
-        """That the server answers; `behind` where an index on disk cannot be taken up. It needs no key."""
+        """Whether the server works; `behind` if the newest commit of an index cannot be opened. Needs no key."""
         return {"status": "behind" if service.follower.behind else "ok"}
 
     @router.get(METRICS)

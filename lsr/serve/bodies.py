@@ -103,7 +103,9 @@ def reader_of(kind: type) -> Callable[[Request], Awaitable[Any]]:
 
     async def read(request: Request) -> Any:
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
-            raise RequestError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"send JSON, with Content-Type: {JSON}")
+            raise RequestError(
+                HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"the body is not declared as JSON; send Content-Type: {JSON}"
+            )
         try:
             async with asyncio.timeout(SECONDS_OF_BODY):
                 body = await request.body()

@@ -24,7 +24,7 @@ OBJECTS_PER_COLLECTION = 2000  # new objects before each garbage collection
 
 
 class Service:
-    """The open parts of a running server; `close` ends it. indexes: by name."""
+    """A running server: its indexes, queues, follower and metrics. `close` ends it. indexes: name -> index."""
 
     def __init__(self, indexes: Mapping[str, ServedIndex], settings: ServeSettings) -> None:
         self.indexes, self.settings = indexes, settings

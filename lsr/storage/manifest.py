@@ -185,7 +185,7 @@ def _load_manifest(folder: Path) -> dict[str, Any]:
 def load_manifest(folder: Path, name: str) -> dict[str, Any]:
     """The manifest in a file of this name. The files that it lists are not checked. Raises IndexFormatError."""
     path = folder / name
-    again = f"lsr repair {folder}" if has_generations(folder) else "build the index again"
+    again = f"run lsr repair {folder}" if has_generations(folder) else "build the index again"
     try:
         with open_regular(path) as file:
             manifest = json.loads(file.read())
@@ -264,7 +264,7 @@ def total_bytes(folder: Path, manifest: Mapping[str, Any] | None = None) -> int:
 
 def advice_for(folder: Path) -> str:
     """The advice for a damaged index."""
-    return f"lsr repair {folder}" if has_generations(folder) else "build the index again"
+    return f"run lsr repair {folder}" if has_generations(folder) else "build the index again"
 
 
 def _all_listed(folder: Path, manifest: Mapping[str, Any] | None = None) -> Iterator[tuple[Path, dict[str, Any]]]:

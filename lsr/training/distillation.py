@@ -22,7 +22,7 @@ import numpy.typing as npt
 from lsr.checks import check_choice
 from lsr.errors import ParameterError
 
-Normalization = Literal["min-max", "none"]  # of a query's scores by one teacher
+Normalization = Literal["min-max", "none"]  # applied to the scores of one teacher for one query
 LEAST_RANGE = 1e-6  # added to the range of a query's scores, which can all be equal
 SCALE = 30.0
 

@@ -13,7 +13,7 @@ from lsr.encoders.sparse.heads import Batch
 
 PREDICTED = 0.15  # share of the tokens
 MASKED, REPLACED = 0.8, 0.1  # shares of the predicted tokens; the other predicted tokens stay in the text
-IGNORED = -100  # in labels: not predicted
+IGNORED = -100  # the label of positions that are not predicted
 LOGITS_AT_ONCE = 1 << 25
 
 

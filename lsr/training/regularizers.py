@@ -57,8 +57,8 @@ class Penalty:
         that of the negatives; or "slots", the sum over the places in a group. "all" for queries.
     above: the l0 mask: rows of at most this number of non-zeros count as zeros, while the mean still divides by all
         rows (Shen et al. 2025). None for no mask.
-    alpha: of df-flops: the document frequency, as a share, at which half of the weight counts.
-    beta: of df-flops: the steepness at alpha.
+    alpha: the document frequency, as a share, at which half of a weight counts (only df-flops).
+    beta: the steepness of the curve at alpha (only df-flops).
 
     Raises ParameterError for values out of range.
     """
@@ -157,7 +157,7 @@ def penalize(
     weights: float32 [queries, group, components] of documents, the positive first, or [queries, components].
     share: the share of the strengths at the present step, from schedules.share_at. anti-zero always has its full
         strength, as in naver's code, because it must keep vectors from becoming empty from the first step on.
-    frequencies: for df-flops, already updated with this batch.
+    frequencies: the document frequencies for df-flops, already updated with this batch.
     idf: float32 [components], for idf-flops.
 
     Raises ParameterError if one of these is missing, and like Penalty.check.

@@ -62,7 +62,8 @@ class EncoderConfig:
 
     def __post_init__(self) -> None:
         if bool(self.start) == bool(self.method):
-            raise ParameterError("set either start (an encoder to train further), or method and backbone")
+            found = "both start and method are" if self.start else "neither start nor method is"
+            raise ParameterError(f"{found} set; set either start (an encoder to train further), or method and backbone")
         if self.start and (self.backbone or self.query_backbone or self.idf or self.query_head or self.document_head):
             raise ParameterError(
                 "start is a whole encoder; remove backbone, query_backbone, query_head, document_head and idf"
@@ -106,13 +107,17 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         if bool(self.collection) == bool(self.records):
-            raise ParameterError("set either collection or records (a file of texts)")
+            found = "both collection and records are" if self.records else "neither collection nor records is"
+            raise ParameterError(f"{found} set; set either collection or records (a file of texts)")
         if self.records and (self.negatives or self.titles):
             raise ParameterError("negatives and titles need a collection; remove them, or records")
         if self.negatives and self.titles:
             raise ParameterError("titles and negatives cannot be combined; remove one of them")
         if self.texts and (self.records or self.negatives or self.titles or self.group > 1):
-            raise ParameterError("texts cannot be combined with records, negatives or titles, and needs group = 1")
+            raise ParameterError(
+                "texts cannot be combined with records, negatives or titles, and needs group = 1; change these, or "
+                "remove texts"
+            )
 
 
 @table
@@ -172,7 +177,8 @@ class OptimizerConfig:
 
     def __post_init__(self) -> None:
         if (self.steps is None) == (self.epochs is None):
-            raise ParameterError("set either steps or epochs")
+            found = "neither steps nor epochs is" if self.steps is None else "both steps and epochs are"
+            raise ParameterError(f"{found} set; set either steps or epochs")
 
 
 @table
@@ -197,8 +203,8 @@ class WindowConfig:
 
     query, document: the width; or several in descending order: the window narrows to the next one when `share` of the
         last `over` texts of a side have at most that number of components.
-    share: from 0 to 1.
-    over: number of texts.
+    share: the share of texts that must have few components, from 0 to 1.
+    over: the number of last texts.
     """
 
     query: Annotated[tuple[PositiveInt, ...], BeforeValidator(_several)] = ()
@@ -335,7 +341,8 @@ class TrainingConfig(HasFacts):
             raise ParameterError("no loss uses the scores of [teacher]; add kl or margin-mse, or remove [teacher]")
         if self.teacher is not None and self.teacher.on_disk and not self._have_negatives:
             raise ParameterError(
-                "stored scores of teachers need negatives or records, because random negatives have no scores"
+                "[teacher] has stored scores, but random negatives have no scores; add negatives or records to [data], "
+                "or remove store and scores"
             )
         if len({data.weight is None for data in self.data}) > 1:
             raise ParameterError("only some [[data]] have a weight; give a weight to all of them, or to none")

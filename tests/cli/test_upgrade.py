@@ -69,6 +69,6 @@ def test_blocks_of_an_earlier_version(lsr: Lsr, tmp_path: Path) -> None:
         assert (checked.status, advice in checked.out, "intact" in checked.out) == (0, True, True)
         upgraded = lsr("upgrade", index)
         assert upgraded.out == f"{index}: upgraded\n"
-        assert f"tuned on other blocks and are removed; tune it again: lsr tune {index}" in upgraded.err
+        assert f"tuned on other blocks and are removed; run lsr tune {index} again" in upgraded.err
         assert lsr("info", index, "--verify").out.endswith("all intact\n")
         assert lsr("upgrade", index, "--json").json == {"index": str(index), "upgraded": False}

@@ -83,7 +83,7 @@ def test_whole_numbers_are_numbers(tmp_path: Path) -> None:
         ("[optimizer]", "[teacher]\n[optimizer]", "there is no teacher"),
         ("[optimizer]", '[teacher]\ndense = ["minilm"]\n[optimizer]', "no loss uses the scores of"),
         ('name = "in-batch"', 'name = "kl"\n[teacher]\ndense = ["minilm"]\nstore = true',
-         "need negatives or records"),
+         "add negatives or records to [data]"),
         ("[optimizer]", '[teacher]\ndense = ["minilm"]\nnormalize = "z"\n[optimizer]', "normalize is 'z'"),
         ("[optimizer]", "[evaluation]\nevery = 3\n[optimizer]", "evaluation.collection is missing"),
         ("[optimizer]", '[evaluation]\ncollection = "x"\nmeasure = "F1"\n[optimizer]', "F1"),

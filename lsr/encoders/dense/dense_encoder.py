@@ -26,7 +26,7 @@ from lsr.progress import progress_bar
 from lsr.spelling import american
 
 DENSE = "dense"
-MASK = "[MASK]"  # of BERT's tokenizer
+MASK = "[MASK]"  # the mask token of BERT's tokenizer
 
 
 class DenseEncoder(HasFacts):

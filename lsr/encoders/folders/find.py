@@ -42,7 +42,11 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 @dataclass(frozen=True, slots=True)
 class FoundModel:
-    """A model. name: from which it can be found again. folder: its files; for a Hugging Face id, in the hub's cache."""
+    """A model.
+
+    name: the name with which it can be found again. folder: the folder of its files. For a Hugging Face id, the folder
+        is in the hub's cache.
+    """
 
     name: str
     folder: Path
@@ -116,7 +120,7 @@ def files_of(folder: Path) -> list[Path]:
 def content_digest(name: str) -> str:
     """SHA-256 of the names and contents of a model's files. It changes when the model is trained further in its folder.
 
-    name: of an encoder. Raises EncoderError like find_checkpoint, and for files that cannot be read.
+    name: the name of an encoder. Raises EncoderError like find_checkpoint, and for files that cannot be read.
     """
     folder = find_checkpoint(name).folder
     digest = hashlib.sha256()

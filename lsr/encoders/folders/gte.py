@@ -12,7 +12,7 @@ from lsr.errors import EncoderError
 
 GTE_TYPE = "new"  # model_type in config.json
 TRANSFORMERS_TYPE = "gte"
-FROM_VERSION = "5.23"  # of transformers
+FROM_VERSION = "5.23"  # first version of transformers with this network
 # Other settings are not available in transformers; no published sparse encoder has them.
 ONLY = {
     "position_embedding_type": "rope", "layer_norm_type": "layer_norm", "hidden_act": "gelu", "pack_qkv": True,
@@ -24,7 +24,7 @@ KEPT = (
     "max_position_embeddings", "layer_norm_eps", "initializer_range", "hidden_dropout_prob",
     "attention_probs_dropout_prob",
 )  # fmt: skip
-UNSTATED_BASE = 10_000.0  # of rotary positions, if config.json has none
+UNSTATED_BASE = 10_000.0  # base of rotary positions, if config.json states none
 
 
 def gte_settings(path: Path, config: dict[str, Any]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ OFFSET_POSITIONS = (
     "camembert", "data2vec-text", "ibert", "longformer", "luke", "mpnet", "roberta", "roberta-prelayernorm",
     "xlm-roberta", "xlm-roberta-xl", "xmod",
 )  # fmt: skip
-USUAL_PADDING = 1  # of these families, if config.json does not state it
+USUAL_PADDING = 1  # number of these families' padding token, if config.json does not state it
 
 Chosen = TypeVar("Chosen", bound=str)
 

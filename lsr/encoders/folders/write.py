@@ -54,7 +54,7 @@ def write_encoder(
 ) -> None:
     """Write the encoder with a model card. Replaces an existing one.
 
-    training: stored next to it. made: for the card. Raises StorageError.
+    training: a description, stored as training.json. made: the origin, for the model card. Raises StorageError.
     """
     known = _known(query.spec) and _known(document.spec) and not _read_apart(query, document)
     markers = (MODULES_FILE, ENCODER_FILE)

@@ -24,7 +24,7 @@ NARROWEST_CHUNK = 128
 # Rounding two vectors to bfloat16, each element by at most 2**-8 of itself, changes their dot product by less than
 # this share of the product of their lengths (Cauchy and Schwarz); the last 2**-10 covers sums in float32.
 SCREENING_ERROR = 2 * 2**-8 + 2**-16 + 2**-10
-ROUNDING_ERROR = 2**-8 + 2**-14  # of the result, relative to its rounded value
+ROUNDING_ERROR = 2**-8 + 2**-14  # rounding of a product to bfloat16, relative to the rounded value
 
 ACTIVATION_FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "identity": lambda z: z,
@@ -64,7 +64,7 @@ class Batch(NamedTuple):
 
 
 class States(NamedTuple):
-    """The states of a batch. last: float [texts, tokens, hidden], last states. inputs: of the output layer."""
+    """The states of a batch. last: float [texts, tokens, hidden], last states. inputs: those of the output layer."""
 
     last: Tensor | None
     inputs: Tensor | None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-K1, B = 0.9, 0.4  # those of BM25Encoder
+K1, B = 0.9, 0.4  # the defaults of BM25Encoder
 LENGTH = 100.0  # tokens of the mean text: fixed, so that a document needs no statistics of a collection
 
 

@@ -21,7 +21,7 @@ from lsr.vectors.vocabulary import Vocabulary
 
 Floats = npt.NDArray[np.float32]
 
-MOST_WEIGHTS = 1 << 20  # of all layers; torch is faster for about this number and more
+MOST_WEIGHTS = 1 << 20  # largest network: with about this number of weights, torch becomes faster
 # Required values of config.json, if they are stated.
 CONFIG = {
     "model_type": "bert", "hidden_act": "gelu", "position_embedding_type": "absolute", "is_decoder": False,

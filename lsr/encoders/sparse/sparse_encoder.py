@@ -87,9 +87,9 @@ class SparseEncoder(PretrainedEncoder):
     when the first document is encoded.
 
     light: encode single queries of a small network without torch, and load the sides when they are needed.
-    device: of networks.
+    device: the device of the networks.
     expander: called with the texts of documents; the returned words are appended to each (DeepImpact, TILDEv2).
-    seed: initialize missing weights randomly.
+    seed: the seed of missing weights; None raises an error for missing weights.
     table: float32 [components], weights of looked-up queries that replace those of a file.
 
     Raises EncoderError, ParameterError.

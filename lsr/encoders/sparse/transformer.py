@@ -46,8 +46,8 @@ class TransformerSide:
     Texts are stripped of white space at both ends and cut off after max_length tokens. An empty text has an empty row.
     In bfloat16, the network and the logits are computed in 16 bits, the rest in float32.
 
-    name: for messages. device: None takes cuda if available. dtype: float32 or bfloat16. like: a side whose backbone
-        this one shares. seed: initialize missing weights randomly, for training.
+    name: the name of the encoder, for messages. device: None takes cuda if available. dtype: float32 or bfloat16.
+    like: a side whose backbone this one shares. seed: the seed of missing weights, for training; None raises an error.
 
     Raises EncoderError for files that cannot be loaded or do not match, ParameterError for the options.
     """

@@ -6,7 +6,8 @@ segment-000001/          an immutable index: format 6, with ids, texts, metadata
 deleted-000012-segment-000001.npy   uint8[rows / 8, rounded up]: a bit per deleted row, the lowest first
 encoder-000001/, vocabulary-000001.json
 
-Names have the number of the generation that was being written, and -1, -2 if it wrote several.
+The number in a name is that of the generation for which the file was written. If a generation has several files of a
+kind, the names of the further ones end in -1, -2.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class StoredFile:
 
 @dataclass(frozen=True, slots=True)
 class DeletedRows:
-    """The bitmap of a segment's deleted rows. The file is among those of the commit. rows: number of deleted rows."""
+    """A segment's deleted rows. file: the name of the bitmap, an entry of Commit.files. rows: their number."""
 
     file: str
     rows: int
@@ -55,7 +56,7 @@ class DeletedRows:
 
 @dataclass(frozen=True, slots=True)
 class SegmentEntry:
-    """A segment of a commit. rows: its vectors, with deleted ones. documents: those that are not deleted."""
+    """A segment of a commit. rows: the number of rows, with deleted ones. documents: the number of live documents."""
 
     name: str
     rows: int
@@ -73,8 +74,13 @@ class SegmentEntry:
 class Commit:
     """The content of one generation of an index.
 
-    encoder: the description of the encoder. presets: recall -> parameters, tuned on generation `tuned`. files: in the
-        index's own folder, by name: bitmaps, vocabulary and encoder. more: further entries, JSON.
+    dim: the number of components. config: settings for merges.
+    sample_recall: the recall of the sample search that chose between blocks and posting lists; None if not measured.
+    presets: recall -> parameters, tuned on generation `tuned`.
+    source: the name of the indexed documents.
+    encoder: the description of the encoder. encoder_folder, vocabulary_file: their names in the folder of the index.
+    files: files outside of segments, by name: bitmaps, vocabulary and encoder.
+    more: further entries, JSON.
     """
 
     generation: int
@@ -107,7 +113,7 @@ class Commit:
     def encoding(self) -> tuple[object, ...]:
         """Equal for two commits with the same encoder and vocabulary.
 
-        Names alone are not enough: those of an index that was removed and built again start with 1 again.
+        Names alone are not enough: an index that was removed and built again has the same names.
         """
         files = {name: file for name, file in self.files.items() if not name.startswith(DELETED)}
         return self.encoder_folder, self.encoder, files
@@ -207,7 +213,7 @@ def generation_of(name: str) -> int | None:
 
 
 def _damaged(folder: Path, what: str) -> IndexFormatError:
-    return IndexFormatError(f"{folder / MANIFEST}: damaged ({what}); lsr repair {folder}")
+    return IndexFormatError(f"{folder / MANIFEST}: damaged ({what}); run lsr repair {folder}")
 
 
 def _segment(entry: Mapping[str, Any]) -> SegmentEntry:

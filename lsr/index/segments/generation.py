@@ -43,11 +43,13 @@ NOTHING_DELETED = read_only(np.empty(0, np.uint32))
 class OpenedSegment:
     """An opened segment of a generation.
 
-    deleted: uint32[m], ascending. starts: int64[documents + 1], the rows of each document, if it is split into
-        passages, and spans: int64[rows, 2], their begins and ends in its text; None if each row is a document. titles:
-        int64[documents], the number of characters of its text that are put before passages without them; None if
-        unknown. earlier: whether it has blocks of an earlier version, so that its documents can be gathered, but not
-        searched.
+    deleted: uint32[m], the deleted rows, ascending.
+    starts: int64[documents + 1]: document i has the rows starts[i] to before starts[i + 1]. None if each row is a
+        document.
+    spans: int64[rows, 2], the begin and end of each passage in its document's text. None if each row is a document.
+    titles: int64[documents], the number of characters of the title at the beginning of the text, which is encoded with
+        all passages. None if unknown.
+    earlier: whether the blocks are of an earlier version, so that documents can be gathered, but not searched.
     """
 
     entry: SegmentEntry
@@ -79,7 +81,7 @@ class OpenedSegment:
 
     @property
     def plain(self) -> bool:
-        """Whether its rows are those of a generation with only this segment."""
+        """Whether no rows are deleted and each row is a document: a generation with only this segment has its rows."""
         return not len(self.deleted) and self.starts is None
 
 
@@ -135,7 +137,7 @@ class Generation:
 
     @cached_property
     def passages(self) -> GenerationPassages | None:
-        """From rows to documents; None if each row is a document."""
+        """The mapping of rows to documents; None if each row is a document."""
         starts, spans = [each.starts for each in self.segments], [each.spans for each in self.segments]
         return None if all(each is None for each in starts) else GenerationPassages(self.rows, starts, spans)
 
@@ -184,7 +186,7 @@ def open_generation(
         commit, lock = _held(folder, number)
         try:
             for name, file in commit.files.items():
-                check_size(folder / name, file.bytes, f"lsr repair {folder}")
+                check_size(folder / name, file.bytes, f"run lsr repair {folder}")
             segments = [open_segment(folder, commit, each, known.get(each.name)) for each in commit.segments]
             _check_alike(folder, commit, segments)
             if not earlier and any(each.earlier for each in segments):
@@ -210,11 +212,16 @@ def _held(folder: Path, number: int | None) -> tuple[Commit, int]:
                 raise
         if number is not None:
             raise StorageError(f"{folder}: generation {number} no longer exists; open the newest one")
-    raise IndexFormatError(f"{folder / MANIFEST}: damaged (there is no {generation_file(wanted)}); lsr repair {folder}")
+    raise IndexFormatError(
+        f"{folder / MANIFEST}: damaged (there is no {generation_file(wanted)}); run lsr repair {folder}"
+    )
 
 
 def lock_generation(path: Path, kind: int) -> int | None:
-    """A descriptor that holds the commit in `path`; None if it does not exist, or others hold it in another way."""
+    """A descriptor with a lock on the file of a commit; None if the file is missing, or others have a lock against it.
+
+    kind: LOCK_SH to keep the generation, LOCK_EX to remove it.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except OSError as error:
@@ -259,7 +266,7 @@ def open_segment(
         if is_exhausted(error):
             raise
         said = str(error).removesuffix("build the index again").rstrip("; ")
-        raise IndexFormatError(f"{said}; lsr repair {folder}") from error
+        raise IndexFormatError(f"{said}; run lsr repair {folder}") from error
 
 
 def opened_segment(path: Path, entry: SegmentEntry, deleted: Array) -> OpenedSegment:
@@ -330,7 +337,7 @@ def read_bitmap(folder: Path, entry: SegmentEntry) -> Array:
         or int(unpacked(bits, entry.rows).sum()) != entry.deleted.rows
         or unpacked(bits[-1:], 8)[(entry.rows - 1) % 8 + 1 :].any()
     ):
-        raise IndexFormatError(f"{folder / entry.deleted.file}: damaged; lsr repair {folder}")
+        raise IndexFormatError(f"{folder / entry.deleted.file}: damaged; run lsr repair {folder}")
     return bits
 
 
@@ -351,5 +358,5 @@ def _check_alike(folder: Path, commit: Commit, segments: Sequence[OpenedSegment]
     for each in segments:
         if (each.ids is not None) != commit.has_ids or (commit.has_texts and each.texts is None):
             raise IndexFormatError(
-                f"{each.folder}: ids or texts are missing that other segments have; lsr repair {folder}"
+                f"{each.folder}: ids or texts are missing that other segments have; run lsr repair {folder}"
             )

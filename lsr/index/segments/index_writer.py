@@ -60,8 +60,8 @@ class IndexWriter:
     """The writer of an index of segments. Its changes become visible when `commit` returns.
 
     Readers keep their generation. Ids of live documents are unique: an added document replaces a document with the same
-    id. A context manager; leaving it drops uncommitted changes. Methods raise StorageError if writing fails; then
-    nothing has been committed, unless the error says so.
+    id. The end of a `with` block drops uncommitted changes. Methods raise StorageError if writing fails. Nothing has
+    then been committed, unless the error says so.
     """
 
     def __init__(self, folder: Path, base: Commit, lock: int | None, new: AbstractContextManager[Path] | None) -> None:
@@ -74,10 +74,10 @@ class IndexWriter:
             self._folder = new.__enter__()
         self._entries: dict[str, Any] = {}
         self._files: dict[str, StoredFile] = dict(base.files)
-        self._given: set[str] = set()  # uncommitted names, which must not be cleaned up
+        self._given: set[str] = set()  # names of new files of this writer, which clean_up must not remove
         self._segments = [PendingSegment(self._folder, each) for each in base.segments]
         self._changed = False
-        self._takes_config = False  # of the first segment
+        self._takes_config = False  # whether the config of the first segment becomes that of the index
         self._merging: tuple[Merge, Thread] | None = None
 
     @classmethod
@@ -109,13 +109,13 @@ class IndexWriter:
             except BaseException:
                 os.close(lock)
                 raise
-        raise StorageError(f"{target}: other processes replace it continuously; write to it later")
+        raise StorageError(f"{target}: other processes keep replacing the index; try again when they have finished")
 
     @classmethod
     def create(cls, folder: str | os.PathLike[str], config: IndexConfig | None = None) -> IndexWriter:
         """The writer of a new index. Its first commit replaces an existing one.
 
-        config: for merging segments; None for that of the first segment.
+        config: settings for merges; None takes the settings of the first segment.
         Raises StorageError if the folder has anything but an index, or is being written.
         """
         target = Path(os.path.realpath(expanded(folder)))
@@ -223,7 +223,9 @@ class IndexWriter:
         self._check_open()
         wanted = checked_texts(ids, "id")
         if self._segments and not self._has_ids():
-            raise ParameterError(f"{self._target}: the index has no ids, so documents cannot be deleted")
+            raise ParameterError(
+                f"{self._target}: the index has no ids, so documents cannot be deleted; build the index again with ids"
+            )
         return self._delete(IdKeys.of(list(dict.fromkeys(wanted))))
 
     def contains(self, ids: Sequence[str]) -> Array:
@@ -237,7 +239,10 @@ class IndexWriter:
     def unnamed(self) -> UnnamedDocuments:
         """All documents of the next commit, from which named ones can be removed. Raises ParameterError without ids."""
         if self._segments and not self._has_ids():
-            raise ParameterError(f"{self._target}: the index has no ids, so missing documents cannot be found")
+            raise ParameterError(
+                f"{self._target}: the index has no ids, so missing documents cannot be found; build the index again "
+                "with ids"
+            )
         return UnnamedDocuments(self._segments)
 
     @contextmanager
@@ -289,7 +294,7 @@ class IndexWriter:
     def commit(self, **entries: Any) -> int:
         """Make all changes visible in one step; returns the new generation, or the last one if nothing changed.
 
-        entries: of the commit: source, presets, tuned (see Commit), and other entries, JSON.
+        entries: source, presets and tuned (see Commit), and further entries of the commit, JSON.
         """
         self._check_open()
         if self._merging is not None and not self._merging[1].is_alive():
@@ -330,7 +335,7 @@ class IndexWriter:
         while (job := self._next_merge(all, memory)) is not None:
             job.run()
             merged += self._take(job)
-            del job  # it holds its generation
+            del job  # the job keeps files of the merged segments open
             reached("merge:before-commit")
             self.commit()
         return merged
@@ -356,8 +361,8 @@ class IndexWriter:
     def merge_in_background(self, memory: int | None = None) -> Thread | None:
         """Commit, and start a merge in a thread if one is due and none is running; returns the running thread.
 
-        The next commit after its end makes it visible, without documents deleted meanwhile. A merge that fails is
-        dropped with a LsrWarning. `close` waits for it.
+        The next commit after the end of the merge makes the merged segment visible, without documents that were deleted
+        during the merge. A failed merge is dropped with a LsrWarning. `close` waits for the merge.
         """
         self.commit()
         job = self._next_merge(False, memory) if self._merging is None else None

@@ -37,14 +37,15 @@ BUILD_BYTES = 40  # bytes per non-zero for vectors and their index in memory; me
 ROWS_AT_ONCE = 4096
 PART_POSTINGS = 1 << 22
 
-Renew = Callable[[SparseVectors], SparseVectors]  # from vectors of a segment to those of the written segment
+Renew = Callable[[SparseVectors], SparseVectors]  # vectors of a segment -> vectors of the written segment
 
 
 def choose(segments: Sequence[SegmentEntry], every: bool = False) -> list[str]:
-    """The names of the segments to merge next; none if no merge is due, or, for `every`, if there is one segment.
+    """The names of the segments to merge next; empty if no merge is due.
 
-    All segments, if searches of rows outside the largest segment, and of deleted rows, take noticeable time; else
-    segments of similar size, if there are many.
+    All segments are merged if too many rows are deleted or outside the largest segment, because they slow down
+    searches. Otherwise, TIER segments of similar size are merged. every: merge all segments, unless there is only one
+    and it has no deleted rows.
     """
     live = sum(each.live for each in segments)
     largest = max((each.live for each in segments), default=0)
@@ -59,7 +60,7 @@ def choose(segments: Sequence[SegmentEntry], every: bool = False) -> list[str]:
 
 
 class LiveRows(NamedTuple):
-    """The live rows of a segment. rows, documents: int64[m], ascending; equal without passages."""
+    """The live rows and documents of a segment: int64[m] each, ascending. Without passages, both are equal."""
 
     segment: OpenedSegment
     rows: npt.NDArray[np.int64]
@@ -87,7 +88,7 @@ class LiveRows(NamedTuple):
 class Merge:
     """A merge of segments of a generation, which it holds. It can run in its own thread.
 
-    name: of the written segment.
+    names: the segments to merge. name: the name of the written segment. memory: see `write_merged`.
     """
 
     def __init__(self, generation: Generation, names: Sequence[str], name: str, memory: int | None = None) -> None:
@@ -105,7 +106,7 @@ class Merge:
             few_terms = has_few_terms(commit.encoder)
             write_merged(path, self.segments, commit.config, commit.dim, self._memory, few_terms=few_terms)
         except BaseException as error:
-            self.error = error.with_traceback(None)  # its frames hold the generation
+            self.error = error.with_traceback(None)  # a traceback would keep the files of the generation open
 
     def deleted_since(self, bits: Mapping[str, Array]) -> tuple[npt.NDArray[np.int64], int]:
         """(rows of the merged segment, int64[m], deleted since the merge began; number of deleted documents).
@@ -126,7 +127,7 @@ class Merge:
 def memory_of_disk_build(nnz: int, memory: int | None) -> int | None:
     """The memory limit of a build with temporary files; None if the vectors and their index fit in memory.
 
-    memory: bytes for these; by default half of the machine's memory.
+    memory: bytes for vectors and index; by default half of the machine's memory.
     """
     memory = machine_memory() // 2 if memory is None else memory
     return memory if nnz * BUILD_BYTES > memory else None
@@ -144,9 +145,12 @@ def write_merged(
 ) -> None:
     """Write a segment with the live rows of others, in their order, and all of their data.
 
-    dim: of their components, or of those that `renew` returns. few_terms: see SeismicIndex.build.
-    memory: bytes for vectors and their index; by default half of the machine's memory. A larger merge uses temporary
-        files.
+    dim: the number of components of the written segment.
+    memory: the maximum number of bytes for vectors and their index; by default half of the machine's memory. A larger
+        merge uses temporary files.
+    renew: changes the vectors of the segments into those of the written segment; None to keep them.
+    few_terms: see SeismicIndex.build.
+
     Raises StorageError, and IndexFormatError for damaged segments.
     """
     parts = [LiveRows.of(each) for each in segments]

@@ -17,7 +17,7 @@ from lsr.storage.id_column import IdColumn, IdKeys
 class PendingSegment:
     """A segment of a writer. entry: its entry in the next commit. changed: whether its bitmap must be written.
 
-    folder: of the index. The file of deleted rows gets its name with the commit.
+    folder: the folder of the index. The commit names the file of deleted rows.
     """
 
     def __init__(self, folder: Path, entry: SegmentEntry) -> None:

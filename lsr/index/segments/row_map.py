@@ -12,9 +12,11 @@ from lsr.storage.arrays import Array
 class RowMap:
     """The live rows of several segments, numbered segment after segment, in the order of rows.
 
-    rows: number of rows of each segment, with deleted ones. deleted: of each segment, uint32[m], ascending. starts:
-        int64[segments + 1], the number of the first live row of each segment.
-    Needs memory only for deleted rows: both directions are binary searches in them.
+    rows: the number of rows of each segment, with deleted ones.
+    deleted: the deleted rows of each segment, uint32[m], ascending.
+    starts: int64[segments + 1], the number of the first live row of each segment.
+
+    Needs memory only for deleted rows: both directions are binary searches among the deleted rows.
     """
 
     def __init__(self, rows: Sequence[int], deleted: Sequence[Array]) -> None:

@@ -30,7 +30,7 @@ class ColumnPart(NamedTuple, Generic[C]):
 
 
 class SegmentColumn(Generic[C]):
-    """A string per live row: that of its document. All passages of a document have the same."""
+    """A string per live row. All passages of a document have the same string."""
 
     def __init__(self, parts: Sequence[ColumnPart[C]], rows: RowMap) -> None:
         self._parts = tuple(parts)

@@ -56,10 +56,12 @@ class DenseSegment:
 
 
 class SegmentedDense:
-    """The interface of DenseIndex over the live rows of several segments. rows: their numbering.
+    """The interface of DenseIndex over the live rows of several segments.
 
     With passages, results have k different documents, each as the row of its best passage.
-    segments: at least one, all with one number of components and one configuration. ids: of the rows' documents.
+
+    segments: at least one, all with the same number of components and configuration.
+    rows: the numbering of live rows. ids: the id of each row's document.
     """
 
     def __init__(self, segments: Sequence[DenseSegment], rows: RowMap, ids: Ids | None) -> None:
@@ -71,7 +73,7 @@ class SegmentedDense:
     def of_generation(cls, generation: Generation, before: SegmentedDense | None = None) -> SegmentedDense:
         """The dense vectors of a generation. Raises IndexFormatError if some are damaged or missing.
 
-        before: those of an earlier generation. Segments that did not change are reused.
+        before: the dense vectors of an earlier generation. Segments that did not change are reused.
         """
         segments, opened = [], {}
         known = {} if before is None else before._opened
@@ -124,7 +126,7 @@ class SegmentedDense:
         return found
 
     def gather(self, rows: npt.NDArray[np.int64]) -> Vectors:
-        """float32[n, dim]: the vectors of rows, int64[n], as they are compared. Raises ParameterError."""
+        """float32[n, dim]: the vectors of rows, int64[n], normalized if the metric is cosine. Raises ParameterError."""
         return self._gathered(checked_rows(rows, len(self)))
 
     def iter_vectors(self) -> Iterator[tuple[list[str] | None, Vectors]]:

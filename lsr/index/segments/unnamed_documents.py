@@ -1,4 +1,4 @@
-"""UnnamedDocuments: the documents of an index that batches of ids do not name."""
+"""UnnamedDocuments: finds the documents of an index whose ids do not occur in a stream of ids."""
 
 from __future__ import annotations
 

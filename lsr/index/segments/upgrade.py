@@ -26,7 +26,7 @@ def upgrade_index(folder: str | os.PathLike[str], memory: int | None = None) -> 
     linked, or copied where that is not possible. Open searchers keep the old index.
 
     folder: the folder of the index.
-    memory: the maximum number of bytes for vectors and their index. Larger ones are built with temporary files.
+    memory: the maximum number of bytes for vectors and their index. A larger index is built with temporary files.
         Default: half of the machine's memory.
 
     Raises IndexFormatError if the folder has no SeismicIndex, or a damaged one, and StorageError, also while another
@@ -43,8 +43,8 @@ def upgrade_index(folder: str | os.PathLike[str], memory: int | None = None) -> 
             upgraded = into_segments(target, memory)
     if upgraded and renewed and manifest.get(ENTRY):
         warnings.warn(
-            f"{target}: the stored search parameters were tuned on other blocks and are removed; tune it again: lsr "
-            f"tune {target}",
+            f"{target}: the stored search parameters were tuned on other blocks and are removed; run lsr tune "
+            f"{target} again",
             LsrWarning,
             2,
         )

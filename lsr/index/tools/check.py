@@ -1,4 +1,4 @@
-"""Checking an index: every checksum, and every number that one file has about another."""
+"""Checking an index: the checksum of each file, and that numbers of documents and rows agree between files."""
 
 from __future__ import annotations
 
@@ -58,9 +58,9 @@ IDS_AT_ONCE = 1 << 13
 class Finding:
     """A damaged file.
 
-    file: its path in the index.
-    problem: what is damaged.
-    segment: the segment that is lost with the file; None if the file does not belong to one.
+    file: the path of the file in the folder of the index.
+    problem: a description of the damage.
+    segment: the segment that cannot be used without the file; None if the file belongs to no segment.
     """
 
     file: str
@@ -177,7 +177,7 @@ def commit_in_force(folder: Path) -> tuple[Commit | None, list[Finding]]:
 
 
 def check_segment(folder: Path, commit: Commit, entry: SegmentEntry) -> tuple[list[Finding], OpenedSegment | None]:
-    """(the damage of a segment, the segment if it can be opened): of its files, and of their match."""
+    """(findings, the segment if it can be opened): damaged files of a segment, and files that do not fit together."""
     path = folder / entry.name
     bitmap = {} if entry.deleted is None else {entry.deleted.file: commit.files[entry.deleted.file]}
     segment = {"name": entry.name, "manifest_sha256": entry.manifest_sha256}

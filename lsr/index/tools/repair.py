@@ -27,10 +27,10 @@ ASIDE = "damaged-"
 class LostSegment:
     """A segment that was left out of the index.
 
-    name: its name.
-    aside: the present name of its folder; None if nothing is left of it.
+    name: the name of the segment in the index.
+    aside: the new name of the segment's folder; None if the folder does not exist.
     documents: the number of lost documents.
-    ids: the ids of these, or None if they cannot be read.
+    ids: the ids of the lost documents; None if they cannot be read.
     """
 
     name: str

@@ -1,7 +1,7 @@
 """Tuning: the fastest search parameters that reach a recall target, measured, and stored in the manifest.
 
-The recall of a query is the share of its exact top k that a search returns. A document with the score of the k-th
-counts, in any order of equal scores.
+The recall of a query is the share of its exact top k that a search returns. Any document whose score is at least that
+of the exact k-th document counts, because documents with equal scores can replace each other.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ SAME_RECALL = 1e-9
 REPEATS = 3
 LONG_ENOUGH = 0.25  # seconds: longer searches are not repeated; settings close to the fastest are timed again in a race
 ROUNDS = 5
-CLOSE = 1.25  # factor of the least time within which noise may decide
-CONTENDERS = 4
-TIMED_EXACTLY = 128  # queries searched exactly at once, and queries by which exact search is timed
+CLOSE = 1.25  # settings that take at most this factor of the least time are timed again
+CONTENDERS = 4  # at most this number of settings are timed again per recall target
+TIMED_EXACTLY = 128  # queries per exact search; only the first of these searches is timed
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,8 @@ class Tuning(HasFacts):
     k: the depth of recall@k.
     queries: the number of measured queries with a hit, in both halves.
     points: all measured points.
-    frontier: the points that no other equals or beats in recall with at most the same time, by ascending recall.
+    frontier: the points without another point that is at least as fast and has at least the same recall, by ascending
+        recall.
     chosen: {recall target: its point}.
     """
 
@@ -144,14 +145,16 @@ def tune(
 ) -> Tuning:
     """The fastest parameters of a grid that reach each recall@k.
 
-    queries: at most MOST_QUERIES are sampled, always the same. Queries without hits are ignored. Every second of the
-        others is held out; on the rest, a choice must exceed the recall by MARGIN standard errors, so that it also
-        holds for other queries. If no other point reaches a recall, exact search is chosen.
-    recalls: each above 0 and at most 1; only exact search reaches 1 reliably.
-    threads: of the exact search for comparison. None for all processors. Times are always of one thread.
-    progress: a bar on standard error.
-    knn: neighbors in the graph of the index.
-    always_exact: whether searches are exact with any parameters: exact search is then the only point.
+    queries: the queries to search for. At most MOST_QUERIES are sampled, always the same. Queries without hits are
+        ignored. Every second query is held out. On the other queries, the mean recall of the chosen point must exceed
+        the target by MARGIN standard errors, so that other queries reach the target, too. If no approximate search
+        does, exact search is chosen.
+    recalls: the recall targets, each above 0 and at most 1. Only exact search reaches 1 reliably.
+    k: the depth of recall@k.
+    threads: the number of threads of the exact search. None for all processors. Times are always of one thread.
+    progress: show a bar on standard error.
+    knn: the number of neighbors per document in the kNN graph of the index; 0 without a graph.
+    always_exact: whether all searches are exact with any parameters, as in an inverted index.
 
     Raises ParameterError for too few queries, queries of another dimension, and recalls, k or threads out of range.
     """
@@ -173,14 +176,14 @@ def tune(
 
 
 def sample_rows(count: int) -> npt.NDArray[np.int64]:
-    """int64[at most MOST_QUERIES]: the measured ones of `count` queries, ascending; always the same."""
+    """int64[at most MOST_QUERIES]: the numbers of the sampled queries among `count`, ascending; always the same."""
     chosen = np.random.default_rng(0).permutation(count)[:MOST_QUERIES]
     chosen.sort()
     return chosen
 
 
 def frontier_of(points: Iterable[TuningPoint]) -> tuple[TuningPoint, ...]:
-    """The points that no other equals or beats in recall with at most the same time, by ascending recall."""
+    """The points without another one that is at least as fast and has at least the same recall, by ascending recall."""
     best: list[TuningPoint] = []
     for point in sorted(points, key=lambda point: (point.microseconds, -point.recall)):
         if not best or point.recall > best[-1].recall:
@@ -205,7 +208,7 @@ def presets_as_json(presets: Mapping[float, TunedPreset]) -> list[dict[str, Any]
 def read_presets(manifest: Mapping[str, Any], folder: str | os.PathLike[str]) -> dict[float, TunedPreset]:
     """Recall target -> preset, by ascending recall; empty for an index that was not tuned.
 
-    folder: of the manifest, for the error. Raises IndexFormatError for damaged entries.
+    folder: the folder of the index, for messages. Raises IndexFormatError for damaged entries.
     """
     try:
         presets = [TunedPreset.from_json(record) for record in manifest.get(ENTRY, [])]
@@ -276,7 +279,7 @@ class _Bench:
             self.found[params] = found / self._wanted
 
     def promised(self, params: SearchParams) -> float:
-        """A recall that other queries reach, too: MARGIN standard errors below the mean of those not held out."""
+        """A recall that other queries also reach: the mean over queries that are not held out, minus MARGIN errors."""
         if params.exact:
             return 1.0
         # With one more query that misses one document: else ten queries that miss nothing would promise a recall of 1.
@@ -299,8 +302,8 @@ class _Bench:
 def _explore(bench: _Bench, neighbors: int, highest: float, progress: bool) -> None:
     """Measure the part of the grid that can have the fastest parameters for a recall of at most `highest`.
 
-    More blocks take longer and find more. After the first point that reaches `highest`, or takes longer than another
-    one that does, all further points are slower.
+    More blocks take longer and find more. A line of points ends with the first point that reaches `highest`, or that
+    takes clearly longer than the fastest point that does: all further points are slower.
     """
     longest = int(np.diff(bench.queries.indptr).max())
     query_cuts = sorted({min(query_cut, longest) for query_cut in (*QUERY_CUTS, longest)})

@@ -1,7 +1,7 @@
 """Explains why a search returned a document, or which stage dropped it, and which parameters return it.
 
-Nothing is guessed: the query is searched, the stage of blocks is run once more for its numbers, and a remedy was tried
-with a search that returned the document.
+Nothing is guessed. The query is searched, and the search of blocks is repeated to record its estimates and limits. A
+remedy is reported only after a search with it has returned the document.
 """
 
 from __future__ import annotations
@@ -59,11 +59,15 @@ FACTOR_STEPS = 100  # steps per unit of heap_factor
 class Term:
     """The contribution of one term of the query to a document.
 
-    component: external. query_weight, document_weight: as the index scores them; 0 if the document lacks the term.
-        contribution: their product. in_head: whether the term is in the document's head, which is read first.
-        in_query_cut: whether the term estimated blocks. block_maximum: the largest weight of the block's documents, in
-        4 bits, in the block's summary or its superblock's page; 0 if the term is not there. estimated: what the term
-        added to the estimate of the block.
+    component: the number of the term in vectors.
+    query_weight, document_weight: the weights in the index, after rounding. The document weight is 0 if the document
+        lacks the term.
+    contribution: query_weight * document_weight.
+    in_head: whether the term is in the document's head, which a visit reads first.
+    in_query_cut: whether the term was used for estimates.
+    block_maximum: the largest weight among the block's documents, in 4 bits, from the block's summary or the
+        superblock's page; 0 if the summary or page lacks the term.
+    estimated: the term's part of the estimate of the block.
 
     After an exact search, which uses neither heads nor blocks, the last four are False and 0.
     """
@@ -82,20 +86,19 @@ class Term:
 class Stages:
     """The stages of an approximate search for a document, with the requirements at its end.
 
-    estimate: of the document's block, which had to reach both floor and limit at the end. While the heap is not full,
-        any estimate is enough.
-    floor: the requirement of max_blocks: about that many blocks have this estimate or a higher one. The smallest
-        positive number if there are fewer.
-    superblock, superblock_floor: the same for the superblock of the block, of which four times as many are searched;
-        None for collections without superblocks.
-    limit: heap_factor x `kept_by_blocks`; it rises during a search.
-    visited: whether the document was scored. True if the estimate reaches both; None if it was scored only in case its
-        block came when less was required.
-    head, head_limit: the score of the document's head, with 8-bit weights, and the score that it needed for its tail to
-        be read.
+    estimate: the estimate of the document's block. A block is visited if its estimate is at least `floor` and at least
+        the threshold at that time. While the heap is not full, the threshold is 0.
+    floor: the lowest estimate among about max_blocks blocks with the highest estimates. The smallest positive number if
+        fewer blocks have an estimate.
+    superblock, superblock_floor: the estimate of the block's superblock, and the lowest estimate among the superblocks
+        whose blocks are estimated. None for collections without superblocks.
+    limit: the threshold at the end of the search: heap_factor * `kept_by_blocks`. The threshold rises during a search.
+    visited: whether the document was scored. None if this depends on the order of the visits: the estimate reached the
+        threshold only early in the search.
+    head, head_limit: the score of the document's head, with 8-bit weights, and the score from which the tail is read.
     kept_by_blocks, kept: the worst score in the heap, with 8-bit weights, before and after neighbors were visited; 0 if
-        the heap was not full. The heap has a few more documents than are returned, and those of segments searched
-        before.
+        the heap was not full. The heap has a few more documents than the search returns, and can have documents of
+        segments that were searched before.
     """
 
     estimate: float
@@ -134,14 +137,14 @@ class Why(HasFacts):
         block skipped   the estimate of its block is below heap_factor x the worst score in the heap at the end
         tail not read   its head scored too little for its tail to be read
         rounded away    it was scored, but with 8-bit weights other documents are better
-        If `stages.visited` is None, a block that is out or skipped may have come early, when less was required; the
-        document was then lost like in the last two cases.
+        If `stages.visited` is None, the block may have been visited early, while the threshold was lower. The document
+        was then lost as in the last two cases.
     row: the row of the document. If documents are split, the row of the returned passage, or of the best one.
-    k: of the search.
-    params: the effective parameters of the search: for a recall, the tuned ones.
-    rank: its rank in the result, from 1, or None.
-    exact_rank: its rank in an exact search, for a document that was not returned, but could be.
-    score: its score.
+    k: the number of documents that were requested.
+    params: the parameters of the search. In place of a recall, they are the tuned parameters.
+    rank: the document's rank in the result, from 1; None if it was not returned.
+    exact_rank: the document's rank in an exact search; None if the document was returned, or no search can return it.
+    score: the document's score.
     threshold: the score of the k-th document; None if fewer than k were returned.
     terms: the terms of the whole query, largest contribution first.
     exact: the reason for an exact search, which scores all documents; None if the search was not exact.
@@ -175,8 +178,9 @@ class Why(HasFacts):
 class _Search:
     """One query, and the row of the document in question. allowed: the documents that can be returned.
 
-    home: the engine of the document's segment, or `engine` itself if there is only one; home_row: its row there.
-        number: of the segment. share: of the segment in all searched documents.
+    engine: the engine of the whole index. row: the document's row in `engine`.
+    home, home_row: the engine of the document's segment, and the document's row there; else engine and row.
+    number: the number of the segment. share: the segment's share of all rows.
     """
 
     engine: BlockEngine | InvertedEngine | SegmentedEngine
@@ -235,7 +239,11 @@ class _Search:
 
 @dataclass(frozen=True, slots=True)
 class _InBlocks:
-    """The query in blocks: in the format of kernels, the factor of scores, and the document."""
+    """The search in the blocks of the document's segment.
+
+    engine, row: the segment, and the document's row there. prepared: the query in the format of kernels.
+    factor: scores of kernels times `factor` are scores of results.
+    """
 
     engine: BlockEngine
     row: int
@@ -261,12 +269,13 @@ def explain_search(
     With several segments, the stages are those of the search of its segment, which starts with the scores that earlier
     segments kept. With passages, the returned passage is explained, or else the best one, for any `row` of the
     document.
-    params: the tuned ones for a recall, not the recall. Takes one search for a document that is returned, and for
-        another one as many as the query has terms and some dozens, exact ones among them, to find its rank and a
-        remedy.
+    params: the parameters of the search. A recall must have been replaced by the tuned parameters.
 
-    Raises ParameterError for any number of queries other than one, a row that does not exist, and what
-    SeismicIndex.search raises; DeadlineError between two searches.
+    If the document is returned, this takes one search. Otherwise, finding the exact rank and a remedy takes some dozens
+    of searches, some of them exact, and one more for each term of the query.
+
+    Raises ParameterError unless there is exactly one query, and for a row that does not exist; the errors of
+    SeismicIndex.search; and DeadlineError between two searches.
     """
     query = checked_queries(query, engine.dim, k)
     k = int(k)
@@ -416,7 +425,7 @@ def _terms(
 
 
 def _term_stages(inside: _InBlocks, trail: Trail) -> dict[int, tuple[bool, bool, float, float]]:
-    """External component -> (in_head, in_query_cut, block_maximum, estimated), for indexed components."""
+    """Component -> (in_head, in_query_cut, block_maximum, estimated) of Term, for components that the segment has."""
     engine, prepared = inside.engine, inside.prepared
     external, scale = engine.components.external, engine.forward.scale
     codes = block_codes(engine.blocks, int(inside.document) // engine.blocks.block_size, prepared.components)
@@ -485,7 +494,7 @@ def _lower_factor(search: _Search, k: int, params: SearchParams) -> Iterator[Sea
 
     steps = math.ceil(params.heap_factor * FACTOR_STEPS)
     if steps and search.rank(k, at(0)):
-        yield at(_halve(0, steps, lambda step: search.rank(k, at(step)) is not None))
+        yield at(_bisect(0, steps, lambda step: search.rank(k, at(step)) is not None))
 
 
 def _more_blocks(search: _Search, k: int, all_blocks: SearchParams, most: int) -> Iterator[SearchParams]:
@@ -495,7 +504,7 @@ def _more_blocks(search: _Search, k: int, all_blocks: SearchParams, most: int) -
         return replace(all_blocks, max_blocks=max_blocks)
 
     if all_blocks.max_blocks and all_blocks.max_blocks > most and search.rank(k, all_blocks):
-        yield at(_halve(all_blocks.max_blocks, most, lambda number: search.rank(k, at(number)) is not None))
+        yield at(_bisect(all_blocks.max_blocks, most, lambda number: search.rank(k, at(number)) is not None))
 
 
 def _more_neighbors(search: _Search, k: int, params: SearchParams, all_neighbors: int) -> Iterator[SearchParams]:
@@ -505,11 +514,11 @@ def _more_neighbors(search: _Search, k: int, params: SearchParams, all_neighbors
         return replace(params, knn=knn)
 
     if all_neighbors > params.knn and search.rank(k, at(all_neighbors)):
-        yield at(_halve(all_neighbors, params.knn, lambda knn: search.rank(k, at(knn)) is not None))
+        yield at(_bisect(all_neighbors, params.knn, lambda knn: search.rank(k, at(knn)) is not None))
 
 
-def _halve(good: int, bad: int, works: Callable[[int], bool]) -> int:
-    """The number nearest to `bad` that works, found by bisection. `good` works and `bad` does not."""
+def _bisect(good: int, bad: int, works: Callable[[int], bool]) -> int:
+    """The number nearest to `bad` that works, if all numbers between it and `good` work. `bad` does not work."""
     while abs(good - bad) > 1:
         middle = (good + bad) // 2
         if works(middle):

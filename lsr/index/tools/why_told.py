@@ -27,7 +27,7 @@ OF_SUPERBLOCK: dict[Verdict, str] = {
 
 
 def reason(explained: Why) -> str:
-    """Why a search returned the document, or did not, in words that follow "is not returned:"."""
+    """Why a search returned the document, or did not, as a clause: "its score is too low"."""
     stages = explained.stages
     if stages and (stages.superblock or 0) < (stages.superblock_floor or 0):
         return OF_SUPERBLOCK.get(explained.verdict, REASONS[explained.verdict])
@@ -35,7 +35,7 @@ def reason(explained: Why) -> str:
 
 
 def as_record(explained: Why, token: Callable[[int], str]) -> dict[str, Any]:
-    """`explained` as JSON. token: the name of a component."""
+    """`explained` as JSON. token: returns the token of a component."""
     record = asdict(explained)
     record["terms"] = [{"token": token(term["component"]), **term} for term in record["terms"]]
     return record

@@ -14,7 +14,7 @@ from lsr.training.data.stream import GroupStream
 
 
 class MixedBatch(NamedTuple):
-    """The groups of a batch. number: of their stream, counted from 0."""
+    """The groups of a batch. number: the number of their stream, counted from 0."""
 
     number: int
     groups: tuple[Group, ...]

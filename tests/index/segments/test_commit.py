@@ -218,7 +218,7 @@ def test_a_bitmap_with_other_bits(folder: Path, held: Documents) -> None:
     content = path.read_bytes()
     for damaged in (content[:-1] + bytes([content[-1] ^ 1]), content[:-1] + bytes([content[-1] ^ 0x80])):
         path.write_bytes(damaged)
-        with pytest.raises(IndexFormatError, match="deleted-000002-segment-000001.npy: damaged; lsr repair"):
+        with pytest.raises(IndexFormatError, match="deleted-000002-segment-000001.npy: damaged; run lsr repair"):
             open_generation(folder)
 
 

@@ -146,7 +146,7 @@ def test_blocks_of_format_4_in_one_folder(fourth: Path, memory: int | None) -> N
     dense_vectors = DenseIndex.open(folder / "dense").gather(np.arange(80))
     with pytest.warns(
         LsrWarning,
-        match=f"^{re.escape(str(folder))}: the stored search parameters were tuned on other blocks .*: lsr tune ",
+        match=f"^{re.escape(str(folder))}: the stored search parameters were tuned on other blocks .*; run lsr tune ",
     ):
         assert upgrade_index(folder, memory)
     assert names(folder) == [
