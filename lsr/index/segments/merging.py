@@ -1,6 +1,6 @@
 """Merging several segments into one, without deleted rows.
 
-Merging rounds a weight of a block again: by at most 1/130,560 of its component's largest weight (1/510 in the compact
+Merging rounds a weight of a block again: by at most 1/130,560 of its component's largest weight (1/508 in the compact
 layout) per merge.
 """
 
