@@ -104,8 +104,9 @@ def tells_counts(encoder: BM25Encoder) -> bool:
 class LiveStatistics:
     """The statistics of a fit, counted from vectors.
 
-    documents, tokens: total numbers; tokens is None if counts do not follow from weights. frequency: int64[dim], the
-        number of documents with each token of the encoder.
+    documents: the number of counted documents.
+    tokens: the sum of their lengths in tokens; None if counts cannot be computed from the weights.
+    frequency: int64[dim], the number of documents with each token of the encoder.
     """
 
     def __init__(self, encoder: BM25Encoder, rounding: float = 0.0) -> None:

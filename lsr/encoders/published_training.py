@@ -8,7 +8,7 @@ from typing import Self
 
 @dataclass(frozen=True, slots=True)
 class PublishedPenalty:
-    """A penalty. kind: "FLOPS" or "L1". strength: lambda; None if unknown."""
+    """A penalty. kind: "FLOPS" or "L1". strength: its factor lambda in the loss; None if unknown."""
 
     kind: str
     strength: float | None = None

@@ -81,10 +81,13 @@ class HeadSpec:
 class BackboneSpec:
     """The files of a transformer.
 
-    config: folder (or Hugging Face id) with config.json. weights: folder with model.safetensors or its shards.
-        tokenizer: folder with the tokenizer. prefix: the prefix of the names of weights in the file. task: "masked-lm"
-        and "causal-lm" have an output layer over the vocabulary; "base" has none. bidirectional: make the attention of
-        a causal model bidirectional. pickled: the weights are in pytorch_model.bin.
+    config: the folder (or Hugging Face id) with config.json.
+    weights: the folder with model.safetensors or its shards.
+    tokenizer: the folder with the tokenizer.
+    prefix: the prefix of the names of weights in the file.
+    task: "masked-lm" and "causal-lm" have an output layer over the vocabulary; "base" has none.
+    bidirectional: make the attention of a causal model bidirectional.
+    pickled: whether the weights are in pytorch_model.bin.
     """
 
     config: str
@@ -101,10 +104,11 @@ class BackboneSpec:
 
 @dataclass(frozen=True, slots=True)
 class TransformerSpec:
-    """A side: a backbone and a head.
+    """A side with a network: a backbone and a head.
 
-    max_length: maximum number of tokens of a text, with special tokens and prompt. prompt: put before every text.
-        lower_case: lower-case texts before the tokenizer.
+    max_length: the maximum number of tokens of a text, with special tokens and prompt.
+    prompt: a text that is put before every text.
+    lower_case: whether texts are put into lower case before the tokenizer.
     echo: the text is repeated, and only the positions of the second copy are counted (PROSPER's echo).
     special_tokens: whether the tokenizer adds special tokens.
     head_weights: safetensors file with the head's own weights; None if it has none (mlm without extras).
@@ -126,15 +130,18 @@ class TransformerSpec:
 class LookupSpec:
     """A side without a network: the weights of tokens come from a table.
 
-    tokenizer: folder with tokenizer.json or vocab.txt. table: a .safetensors file with a tensor "weight" [components],
-        a .json object of token -> weight, or a .txt file with lines of token and weight; None gives every token the
-        weight 1.
-    counts: a token counts once per occurrence (the unified framework's BINARY queries); otherwise once.
-    special_components: whether special tokens, with the unknown token, have their weights in the table, as in
-        sentence-transformers, or none, as in OpenSearch's code. collection_idf: the table is the IDF in one collection,
-        and is computed again for each collection that is indexed, like that of BM25. scale: multiplies all weights.
-        components: size of the vectors, at least that of the table. max_length: maximum number of tokens of a text.
-        prompt, lower_case: as above. stemmed: tokens with the same stem have one component, as with HeadSpec.lexical.
+    tokenizer: the folder with tokenizer.json or vocab.txt.
+    table: a .safetensors file with a tensor "weight" [components], a .json object of token -> weight, or a .txt file
+        with lines of token and weight. None gives every token the weight 1.
+    counts: whether a token counts once per occurrence (the unified framework's BINARY queries), or once per text.
+    special_components: whether special tokens, also the unknown token, have the weights of the table, as in
+        sentence-transformers, or no weights, as in OpenSearch's code.
+    collection_idf: whether the table is the IDF of one collection. It is then computed again for each indexed
+        collection, like the IDF of BM25.
+    scale: the factor of all weights.
+    components: the number of components of the vectors; None for the size of the table.
+    max_length, prompt, lower_case: see TransformerSpec.
+    stemmed: whether tokens with the same stem have one component, as with HeadSpec.lexical.
     """
 
     tokenizer: str

@@ -50,7 +50,7 @@ def test_documents_come_back_as_they_were(store: LsrDocumentStore) -> None:
     assert again.write_documents([*DOCUMENTS, Document(id="d", content="x")], DuplicatePolicy.SKIP) == 1
 
 
-def test_a_pipeline_that_was_written_down(store: LsrDocumentStore, tmp_path: Path) -> None:
+def test_a_serialized_pipeline(store: LsrDocumentStore, tmp_path: Path) -> None:
     pipeline = Pipeline()
     pipeline.add_component("retriever", LsrDocumentRetriever(store, top_k=1))
     pipeline = Pipeline.loads(pipeline.dumps(), allowed_modules=["lsr.bridges.haystack"])

@@ -69,7 +69,7 @@ def test_filters(store: LsrVectorStore, chosen: Any, expected: set[str]) -> None
     assert {each.id for each in retriever.invoke("bread")} == expected
 
 
-def test_a_filter_that_is_none(store: LsrVectorStore) -> None:
+def test_invalid_filters_are_refused(store: LsrVectorStore) -> None:
     with pytest.raises(ParameterError, match="'year'"):
         store.similarity_search("bread", filter={"year": {"$gt": 1}})
     with pytest.raises(ParameterError, match="SQL expression"):

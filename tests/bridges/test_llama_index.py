@@ -44,7 +44,7 @@ def test_a_node_is_the_best_passage(tmp_path: Path) -> None:
     assert node.text == text[node.start_char_idx : node.end_char_idx]
 
 
-def test_their_fusion_takes_it(searcher: Searcher) -> None:
+def test_llama_index_fuses_the_retriever_with_others(searcher: Searcher) -> None:
     both = [LsrNodeRetriever(searcher), LsrNodeRetriever(searcher, feedback="rocchio")]
     fused = QueryFusionRetriever(both, llm=MockLLM(), mode="reciprocal_rerank", num_queries=1, use_async=False)
     assert fused.retrieve("salt bread")[0].node_id == "d0"

@@ -76,6 +76,6 @@ def test_search_get_and_why(answers: Any) -> None:
 
 
 @pytest.mark.parametrize(("call", "said"), [(5, "nobody"), (6, "nonsense"), (7, "at most 100")])
-def test_mistakes_are_told_and_the_server_goes_on(answers: Any, call: int, said: str) -> None:
+def test_errors_are_reported_and_the_server_continues(answers: Any, call: int, said: str) -> None:
     answer = answers[2][call]
     assert answer.is_error and said in answer.content[0].text

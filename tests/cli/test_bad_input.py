@@ -133,7 +133,7 @@ def test_a_collection_needs_an_encoder(lsr: Lsr, small: Path, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("name", ["nowhere", "../nowhere", "/nowhere", "beir/nowhere", "nowhere.tsv", "nowhere.npz"])
-def test_a_collection_that_is_not_there(lsr: Lsr, tmp_path: Path, name: str) -> None:
+def test_a_missing_collection(lsr: Lsr, tmp_path: Path, name: str) -> None:
     assert "nowhere" in rejected(lsr("index", name, tmp_path / "i", "--encoder", "bm25"))
 
 
@@ -284,7 +284,7 @@ def test_a_run_that_cannot_be_written(lsr: Lsr, library: Path, bm25_index: Path,
 
 @pytest.mark.parametrize("command", ["index", "encode"])
 @pytest.mark.parametrize("name", ["notes.txt", "manifest.json", "vectors.txt"])
-def test_foreign_folders_are_left_alone(lsr: Lsr, small: Path, tmp_path: Path, command: str, name: str) -> None:
+def test_foreign_folders_are_not_replaced(lsr: Lsr, small: Path, tmp_path: Path, command: str, name: str) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / name).write_text('{"precious": true}')
     rejected(lsr(command, small, tmp_path / "mine", "--encoder", "bm25"))
@@ -325,7 +325,7 @@ def test_a_full_disk_while_a_run_is_written(bm25_index: Path, library: Path, tmp
     assert list(tmp_path.iterdir()) == []
 
 
-def test_places_are_looked_at_before_models_are_loaded(
+def test_paths_are_checked_before_models_are_loaded(
     lsr: Lsr, small: Path, bm25_index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def load(*arguments: object, **options: object) -> None:

@@ -78,7 +78,7 @@ def test_a_plot_of_the_first_measure(lsr: Lsr, files: tuple[Path, Path, Path], t
     assert "2 better, 1 equal, 1 worse" in " ".join(words)
 
 
-def test_bad_input_costs_one_line(lsr: Lsr, files: tuple[Path, Path, Path], tmp_path: Path) -> None:
+def test_errors_are_one_line(lsr: Lsr, files: tuple[Path, Path, Path], tmp_path: Path) -> None:
     first, second, qrels = files
     assert "wilcoxon" in rejected(lsr("compare", first, second, "--qrels", qrels, "--test", "wilcoxon"))
     assert "nDCG" in rejected(lsr("compare", first, second, "--qrels", qrels, "--measures", "nDCG@x"))

@@ -84,7 +84,7 @@ def test_a_busy_machine_is_no_failure(lsr: Lsr, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.slow
-def test_the_self_test_finds_what_scipy_finds() -> None:
+def test_the_self_test_equals_scipy() -> None:
     for _ in range(2):  # the first one may have to compile
         figures = doctor._self_test()
     assert figures.keys() >= FIGURES.keys()

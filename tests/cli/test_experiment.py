@@ -19,7 +19,7 @@ def described(folder: Path, text: str) -> Path:
 
 
 @pytest.mark.usefixtures("unplotted")
-def test_results_lie_beside_the_file_and_are_printed(lsr: Lsr, tmp_path: Path) -> None:
+def test_results_are_written_next_to_the_file_and_printed(lsr: Lsr, tmp_path: Path) -> None:
     path = described(tmp_path, 'collections = ["library"]')
     flags = ("--offline-data", FIXTURES, "--threads", 1)
     outcome = lsr("experiment", path, *flags)
@@ -34,7 +34,7 @@ def test_results_lie_beside_the_file_and_are_printed(lsr: Lsr, tmp_path: Path) -
     assert found["measures"] == pytest.approx(evaluate(read_qrels(LIBRARY / "qrels" / "test.tsv"), run))
 
 
-def test_the_plan_tells_downloads_and_does_nothing(lsr: Lsr, tmp_path: Path) -> None:
+def test_the_plan_lists_downloads_and_runs_nothing(lsr: Lsr, tmp_path: Path) -> None:
     path = described(tmp_path, 'suite = "beir"')
     shown = lsr("experiment", path, "--plan").out
     assert "scifact" in shown
@@ -59,12 +59,12 @@ def test_the_plan_tells_downloads_and_does_nothing(lsr: Lsr, tmp_path: Path) -> 
         ('suite = "trec"', "trec"),
     ],
 )
-def test_bad_files_cost_one_line(lsr: Lsr, tmp_path: Path, text: str, said: str) -> None:
+def test_errors_in_files_are_one_line(lsr: Lsr, tmp_path: Path, text: str, said: str) -> None:
     assert said in rejected(lsr("experiment", described(tmp_path, text), "--offline-data", FIXTURES))
     assert [each.name for each in tmp_path.iterdir()] == ["bm25.toml"]
 
 
-def test_a_plan_of_what_is_not_there_is_refused(lsr: Lsr, tmp_path: Path) -> None:
+def test_a_plan_with_missing_collections_is_refused(lsr: Lsr, tmp_path: Path) -> None:
     for entry in ('"no-such-set"', '"/no/such"', f'{{ path = "{LIBRARY}", split = "train" }}'):
         path = tmp_path / "experiment.toml"
         path.write_text(f'collections = [{entry}]\n[systems.bm25]\nencoder = "bm25"\n')
@@ -74,7 +74,7 @@ def test_a_plan_of_what_is_not_there_is_refused(lsr: Lsr, tmp_path: Path) -> Non
     assert "give --output" in rejected(found)
 
 
-def test_folders_that_are_not_there(lsr: Lsr, tmp_path: Path) -> None:
+def test_missing_files_and_folders(lsr: Lsr, tmp_path: Path) -> None:
     assert "none.toml" in rejected(lsr("experiment", tmp_path / "none.toml"))
     path = described(tmp_path, 'collections = ["library"]')
     assert "--offline-data" in rejected(lsr("experiment", path, "--offline-data", tmp_path / "none"))

@@ -118,7 +118,7 @@ def test_commands_stand_in_panels_by_purpose(lsr: Lsr) -> None:
     assert re.findall(r"^│ ([a-z]+) ", shown, re.MULTILINE) == list(COMMANDS)
 
 
-def test_too_many_arguments_cost_a_short_line(lsr: Lsr) -> None:
+def test_too_many_arguments_give_a_short_error(lsr: Lsr) -> None:
     names = [f"mydocs/news/{number:04}.md" for number in range(300)]
     message = rejected(lsr("info", *names))
     assert "mydocs/news/0001.md" in message

@@ -110,7 +110,7 @@ def test_a_plain_search_shows_one_score(lsr: Lsr, hybrid: Path) -> None:
     assert "(dense" not in lsr("search", hybrid, QUERY, "--side", "dense").out
 
 
-def test_graphs_are_added_to_an_index_that_is_there(lsr: Lsr, hybrid: Path, tmp_path: Path) -> None:
+def test_graphs_are_added_to_an_existing_index(lsr: Lsr, hybrid: Path, tmp_path: Path) -> None:
     index = tmp_path / "index"
     shutil.copytree(hybrid, index)
     flags = ("--dense", "minilm", "--dense-index", "hnsw", "--metric", "cosine")
@@ -151,7 +151,7 @@ def test_an_index_without_dense_vectors_says_so(lsr: Lsr, bm25_index: Path) -> N
         ("--side both", "both"),
     ],
 )
-def test_bad_flags_cost_one_line(lsr: Lsr, hybrid: Path, tmp_path: Path, flags: str, said: str) -> None:
+def test_errors_are_one_line(lsr: Lsr, hybrid: Path, tmp_path: Path, flags: str, said: str) -> None:
     assert said in rejected(lsr("search", hybrid, QUERY, *flags.split()))
     assert said in rejected(lsr("run", hybrid, LIBRARY, tmp_path / "a.run", *flags.split()))
     assert not (tmp_path / "a.run").exists()

@@ -16,7 +16,7 @@ def write(path: Path, texts: dict[str, str]) -> Path:
     return path
 
 
-def test_drift_is_told_and_undone(lsr: Lsr, tmp_path: Path) -> None:
+def test_drift_is_printed_and_refit_removes_it(lsr: Lsr, tmp_path: Path) -> None:
     index = tmp_path / "index"
     first = write(tmp_path / "first.jsonl", {"a": "alpha beta", "b": "beta gamma"})
     assert lsr("index", first, index, "--encoder", "bm25").status == 0

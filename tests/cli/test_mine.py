@@ -36,7 +36,7 @@ def test_mine(lsr: Lsr, library: Path, library_index: Path, tmp_path: Path) -> N
     assert max(map(len, negatives.values())) == 7
 
 
-def test_the_next_command_stands_on_a_terminal(
+def test_a_terminal_shows_the_next_command(
     lsr: Lsr, library: Path, bm25_index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)

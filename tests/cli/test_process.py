@@ -60,7 +60,7 @@ def test_every_command_has_help(command: str) -> None:
     assert "Usage: lsr " + command in ended.stdout
 
 
-def test_ctrl_c_costs_one_line() -> None:
+def test_ctrl_c_prints_one_line() -> None:
     code = (
         """
 import signal
@@ -109,7 +109,7 @@ def test_the_message_after_ctrl_c_says_whether_the_command_resumes(
         ("encode", "lsr.encoders.bm25.BM25Encoder.encode_documents", "64 documents are kept in out"),
     ],
 )
-def test_ctrl_c_says_what_is_kept(
+def test_the_message_after_ctrl_c_names_kept_work(
     lsr: Lsr, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: str, during: str, kept: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -165,7 +165,7 @@ def test_a_terminal_that_cannot_show_every_letter(tmp_path: Path) -> None:
     assert r"na\xefve \u03bb" in ended.stdout
 
 
-def test_somebody_who_watches_sees_progress(library: Path, tmp_path: Path) -> None:
+def test_progress_is_shown_on_a_terminal(library: Path, tmp_path: Path) -> None:
     lines = lines_on_terminal(MAIN, "index", library, tmp_path / "i", "--encoder", "bm25")
     last = [line for line in lines if line.startswith("encoding")][-1]
     assert re.fullmatch(r"encoding +\S+ 82 of 82, [\d,.]+ documents/s, took \d+:\d\d", last.rstrip())

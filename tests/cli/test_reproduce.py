@@ -39,7 +39,7 @@ def test_the_report_is_printed_and_lies_in_a_folder_of_its_name(
     assert len(list((tmp_path / "made-up" / "plots").iterdir())) == 4
 
 
-def test_an_unknown_name_costs_one_line_that_lists_the_names(lsr: Lsr, tmp_path: Path) -> None:
+def test_an_unknown_name_is_an_error_that_lists_the_names(lsr: Lsr, tmp_path: Path) -> None:
     said = rejected(lsr("reproduce", "nothing", tmp_path / "out"))
     assert "nothing" in said
     assert all(name in said for name in PLANS)

@@ -21,7 +21,7 @@ def index(tmp_path: Path, lsr: Lsr) -> Path:
     return tmp_path / "index"
 
 
-def test_the_part_that_was_looked_for_is_shown(index: Path, lsr: Lsr, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_matching_part_is_shown(index: Path, lsr: Lsr, monkeypatch: pytest.MonkeyPatch) -> None:
     piped = lsr("search", index, "blood of the heart").out.splitlines()[1]
     assert piped.startswith("     ... ") and piped.endswith(" ...") and len(piped) < 330
     assert "The heart\\x1b[31m pumps blood." in piped and "\x1b" not in piped
@@ -30,14 +30,14 @@ def test_the_part_that_was_looked_for_is_shown(index: Path, lsr: Lsr, monkeypatc
     assert "<月亮>和<潮汐>的" in lsr("search", index, "月亮潮汐").out
 
 
-def test_json_has_the_text_and_what_counts_in_it(index: Path, lsr: Lsr) -> None:
+def test_json_has_the_text_and_highlights(index: Path, lsr: Lsr) -> None:
     (hit,) = lsr("search", index, "blood of the heart", "--json").json["hits"]
     snippet = hit["snippet"]
     assert set(snippet) == {"text", "highlights"} and snippet["text"] in hit["text"] == TEXT.strip()
     assert [snippet["text"][begin:end] for begin, end in snippet["highlights"]] == ["heart", "blood"]
 
 
-def test_a_search_that_was_stopped_says_so(lsr: Lsr, index: Path) -> None:
+def test_a_stopped_search_prints_a_note(lsr: Lsr, index: Path) -> None:
     stopped = lsr("search", index, "vitamin calcium bone", "--budget-us", "1")
     assert stopped.status == 0 and "reached --budget-us" in stopped.err and "no document" not in stopped.out
     answer = lsr("search", index, "vitamin calcium bone", "--budget-us", "1", "--json").json

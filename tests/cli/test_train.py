@@ -41,7 +41,7 @@ def test_train_mine_and_index(lsr: Lsr, tmp_path: Path) -> None:
         (("[[losses]]", "[[losses]]\nweight = 0"), "weight is 0"),
     ],
 )
-def test_bad_input_costs_one_line(lsr: Lsr, tmp_path: Path, change: tuple[str, str], said: str) -> None:
+def test_errors_are_one_line(lsr: Lsr, tmp_path: Path, change: tuple[str, str], said: str) -> None:
     path = write_config(tmp_path)
     path.write_text(path.read_text().replace(*change))
     assert said in rejected(lsr("train", path, tmp_path / "out", "--device", "cpu"))
@@ -51,7 +51,7 @@ def test_bad_input_costs_one_line(lsr: Lsr, tmp_path: Path, change: tuple[str, s
     assert "bare: the name does not end with .toml" in rejected(lsr("train", bare))
 
 
-def test_without_evaluation_it_says_how_to_measure(lsr: Lsr, tmp_path: Path) -> None:
+def test_without_evaluation_the_command_says_how_to_measure(lsr: Lsr, tmp_path: Path) -> None:
     done = lsr("train", write_config(tmp_path, "steps = 1"), tmp_path / "out", "--device", "cpu")
     assert done.status == 0, done.err
     assert done.out == f"{tmp_path / 'out' / 'encoder'}: step 1\n"

@@ -115,7 +115,7 @@ def test_default_recalls(lsr: Lsr, index: Path, queries: Path) -> None:
     assert [preset["asked"] for preset in presets] == [0.9, 0.95, 0.97, 0.99]
 
 
-def test_exact_search_is_told(lsr: Lsr, index: Path, queries: Path) -> None:
+def test_the_choice_of_exact_search_is_printed(lsr: Lsr, index: Path, queries: Path) -> None:
     told = lsr("tune", index, "--queries", queries, "--recall", 1).out.splitlines()[-1]
     assert told == "for recall 1, no approximate search is reliable and faster than an exact search"
 

@@ -32,7 +32,7 @@ def score(folder: Path) -> float:
     return float(query.to_dense()[0] @ document.to_dense()[0])
 
 
-def test_a_model_that_gives_what_its_card_says(lsr: Lsr, folder: Path, score: float, tmp_path: Path) -> None:
+def test_a_model_that_matches_its_card(lsr: Lsr, folder: Path, score: float, tmp_path: Path) -> None:
     card = write_card(tmp_path / "card.toml", score)
     outcome = lsr("verify", str(folder), "--card", str(card))
     assert (outcome.status, outcome.err) == (0, "")
@@ -44,7 +44,7 @@ def test_a_model_that_gives_what_its_card_says(lsr: Lsr, folder: Path, score: fl
     assert summary == f"{folder}, by the card of somebody/small: 1 check, all match"
 
 
-def test_a_model_that_does_not(lsr: Lsr, folder: Path, score: float, tmp_path: Path) -> None:
+def test_a_model_that_differs_from_its_card(lsr: Lsr, folder: Path, score: float, tmp_path: Path) -> None:
     card = write_card(tmp_path / "card.toml", score * 1.1)
     outcome = lsr("verify", str(folder), "--card", str(card))
     assert outcome.status == 1

@@ -96,7 +96,7 @@ def test_a_score_too_low(lsr: Lsr, index: Path) -> None:
     assert ranked(lsr, index, *shlex.split(options))[int(rank) - 1] == document
 
 
-def test_stages_are_told(lsr: Lsr, index: Path, explain: Callable[..., Any]) -> None:
+def test_stages_are_printed(lsr: Lsr, index: Path, explain: Callable[..., Any]) -> None:
     """One document for each verdict."""
     reasons: dict[str, str] = {}
     for document in ranked(lsr, index, "-k", 60, "--exact"):
@@ -123,7 +123,7 @@ def test_stages_are_told(lsr: Lsr, index: Path, explain: Callable[..., Any]) -> 
     assert len(set(reasons.values())) == len(reasons)
 
 
-def test_superblocks_are_told(lsr: Lsr, vectors: Path, tmp_path: Path) -> None:
+def test_superblocks_are_printed(lsr: Lsr, vectors: Path, tmp_path: Path) -> None:
     with always_superblocks():
         assert lsr("index", vectors, tmp_path / "index", "--summary-energy", 0.2).status == 0
     exact = ranked(lsr, tmp_path / "index", "-k", 40, "--exact")[::4]

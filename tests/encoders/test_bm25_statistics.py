@@ -95,7 +95,7 @@ def test_refitting_a_real_collection(tmp_path: Path) -> None:
     assert Refit(live).vectors(rounded) == renewed[1]
 
 
-def test_weights_that_do_not_tell() -> None:
+def test_counts_that_do_not_follow_from_weights() -> None:
     texts = ["alpha beta beta", "beta"]
     with pytest.raises(EncoderError, match="cannot be computed .* b 1; index the collection again"):
         Refit(live_of(BM25Encoder(b=1).fit(texts), BM25Encoder(b=1).fit(texts).encode_documents(texts)))
@@ -120,7 +120,7 @@ def test_without_saturation_no_weight_changes() -> None:
     assert np.array_equal(refit.encoder.idf, fresh.idf)
 
 
-def test_nothing_is_left() -> None:
+def test_a_refit_without_documents_is_refused() -> None:
     with pytest.raises(EncoderError, match="none of the 0 texts has a word"):
         Refit(live_of(BM25Encoder().fit(["alpha"])))
 

@@ -161,7 +161,7 @@ def test_published_values_by_side() -> None:
         ({"method": "average", "alpha": 0.5}, "average has no alpha"),
     ],
 )
-def test_values_that_cannot_work_are_refused(wrong: dict[str, object], said: str) -> None:
+def test_invalid_values_are_refused(wrong: dict[str, object], said: str) -> None:
     with pytest.raises(ParameterError, match=said):
         Feedback(**wrong)  # type: ignore[arg-type]
 

@@ -69,7 +69,7 @@ def test_chosen_weights_and_methods_without_known_loss_do_not_warn(bm25: Searche
     assert told(bm25, feedback) == []
 
 
-def test_vectors_that_nobody_knows_of_are_not(learned: Searcher) -> None:
+def test_vectors_without_an_encoder_do_not_warn(learned: Searcher) -> None:
     searcher = Searcher(learned.index, None)
     queries = SparseVectors.from_dicts(Learned().encode_documents(TEXTS[:2]), dim=26)
     with warnings.catch_warnings():
@@ -77,7 +77,7 @@ def test_vectors_that_nobody_knows_of_are_not(learned: Searcher) -> None:
         searcher.search_batch(queries, feedback="rocchio")
 
 
-def test_the_command_line_says_it(bm25: Searcher, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_line_prints_the_warning(bm25: Searcher, capsys: pytest.CaptureFixture[str]) -> None:
     assert bm25.snapshot.generation is not None
     words = ["search", str(bm25.snapshot.generation.folder), "alpha", "--feedback", "rocchio"]
     with warnings.catch_warnings():

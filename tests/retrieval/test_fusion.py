@@ -136,7 +136,7 @@ def test_runs_are_fused_query_by_query() -> None:
         {"depth": 10.0},
     ],
 )
-def test_values_that_cannot_work_are_refused(wrong: dict[str, object]) -> None:
+def test_invalid_values_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ParameterError, match=next(iter(wrong))):
         Fusion(**{"method" if name == "fusion" else name: value for name, value in wrong.items()})  # type: ignore[arg-type]
 

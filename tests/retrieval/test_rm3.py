@@ -153,7 +153,7 @@ def test_published_values() -> None:
         ({"gamma": 0.1, "negatives": 2}, "rm3 has no beta or gamma"),
     ],
 )
-def test_values_that_cannot_work_are_refused(wrong: dict[str, float], said: str) -> None:
+def test_invalid_values_are_refused(wrong: dict[str, float], said: str) -> None:
     with pytest.raises(ParameterError, match=said):
         Feedback("rm3", **wrong)  # type: ignore[arg-type]
     with pytest.raises(ParameterError, match="rm3 works on sparse vectors only"):

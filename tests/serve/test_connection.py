@@ -60,7 +60,7 @@ def _answer(client: socket.socket) -> bytes:
     return received
 
 
-def test_half_a_head_is_not_awaited_for_long(port: int) -> None:
+def test_connections_with_an_incomplete_head_time_out(port: int) -> None:
     for sent in (b"", REQUEST[:20]):
         with socket.create_connection(("127.0.0.1", port)) as client:
             client.sendall(sent)

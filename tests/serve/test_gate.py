@@ -84,21 +84,21 @@ def test_with_a_key_for_reading_alone_nothing_is_changed(folder: Path) -> None:
         assert status_of(client, "PUT", DOCUMENTS, READ, json=SAME) == 403
 
 
-def test_an_address_that_others_reach_needs_a_key_or_a_word() -> None:
+def test_public_addresses_need_read_keys_or_allow_anonymous() -> None:
     with pytest.raises(ParameterError, match="0.0.0.0 can be reached from other machines"):
         ServeSettings("0.0.0.0")
     assert ServeSettings("0.0.0.0", read_keys=(READ,)) and ServeSettings("::1") and ServeSettings("localhost")
     assert READ not in repr(ServeSettings(read_keys=(READ,)))
 
 
-def test_anonymous_searchers_change_nothing(folder: Path) -> None:
+def test_anonymous_clients_cannot_change_documents(folder: Path) -> None:
     settings = ServeSettings("0.0.0.0", allow_anonymous=True)
     with TestClient(create_app(open_served([folder]), settings), "http://search.example") as client:
         assert status_of(client, "POST", SEARCH, json={"query": "bone"}) == 200
         assert status_of(client, "PUT", DOCUMENTS, json=SAME) == 403
 
 
-def test_a_page_of_another_name_cannot_search_here(folder: Path) -> None:
+def test_requests_with_another_host_are_refused(folder: Path) -> None:
     with serving(folder, host="http://rebound.example") as client:
         assert status_of(client, "POST", SEARCH, json={"query": "bone"}) == 421
         for host in ("127.0.0.1:8080", "LOCALHOST", "[::1]:80"):
@@ -356,7 +356,9 @@ def test_a_commit_that_cannot_be_opened_is_reported_as_not_visible(
         assert client.delete(f"{DOCUMENTS}/unseen").json()["visible"] is True
 
 
-def test_defects_are_counted_and_not_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_internal_errors_are_counted_and_answered_without_details(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def defect(*arguments: Any) -> Any:
         raise ZeroDivisionError("a secret of the server")
 

@@ -96,6 +96,6 @@ def test_groups_of_several_sizes_are_refused() -> None:
         ({"weights": (0.0,)}, "weights"),
     ],
 )
-def test_values_that_cannot_work_are_refused(wrong: dict[str, Any], message: str) -> None:
+def test_invalid_values_are_refused(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(ParameterError, match=message):
         Ensemble(**{"teachers": (Letters(),), **wrong})

@@ -247,7 +247,7 @@ def test_document_frequencies_do_not_hold_on_to_gradients() -> None:
         ({"kind": "anti-zero", "above": 3}, "anti-zero"),
     ],
 )
-def test_values_that_cannot_work_are_refused(wrong: dict[str, Any], message: str) -> None:
+def test_invalid_values_are_refused(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(ParameterError, match=message):
         Penalty(**{"kind": "flops", "strength": 0.1, **wrong})
 

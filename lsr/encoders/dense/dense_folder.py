@@ -33,10 +33,13 @@ POOLING_KEYS = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "c
 class DenseLayout(NamedTuple):
     """The layout of a dense model.
 
-    transformer: folder of the network. stated_length: tokens of a text; None if the folder does not state it. pooling:
-        "mean" or "cls". layers: applied to the pooled row. truncate: number of components of a row that are kept; None
-        for all. skipped: number of first tokens that are not pooled; if any, the prompt contains all special tokens.
-        query_tokens: queries are padded with [MASK] or cut to this number of tokens; None for no change.
+    transformer: the folder of the network.
+    stated_length: the maximum number of tokens of a text; None if the folder does not state it.
+    pooling: "mean" or "cls".
+    truncate: the number of components of a row that are kept; None for all.
+    layers: layers that are applied to the pooled row.
+    skipped: the number of first tokens that are not pooled. If it is above 0, prompts contain all special tokens.
+    query_tokens: queries are padded with [MASK], or cut, to this number of tokens; None for no change.
     """
 
     transformer: Path

@@ -52,7 +52,8 @@ _OURS_ALONE = "\nsentence-transformers has no modules for this encoder.\n"
 class HowMade(NamedTuple):
     """The origin of an encoder, for a model card.
 
-    base_model: by name; an id of the hub is put into the header. sections: Markdown, put at the end.
+    base_model: the name of the model from which training started. An id of the hub is named in the card's header.
+    sections: Markdown text for the end of the card.
     """
 
     base_model: str

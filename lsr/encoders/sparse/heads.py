@@ -40,9 +40,11 @@ ABOVE_ZERO = ("softplus", "log1p-softplus")  # with the others, a logit of at mo
 class Batch(NamedTuple):
     """A batch of texts, padded to one length.
 
-    ids: int64 [texts, tokens]. mask: bool, whether there is a token. counted: bool, whether a head uses the position.
-        special: bool, whether the tokenizer added the token.
-    beyond: int64 [texts, others], the tokens of the texts that no network reads, but a lexical part; padded with -1.
+    ids: int64 [texts, tokens].
+    mask: bool [texts, tokens], False for padding.
+    counted: bool [texts, tokens], whether a head uses the position.
+    special: bool [texts, tokens], whether the tokenizer added the token.
+    beyond: int64 [texts, others], tokens after the maximum length, which only a lexical part reads; padded with -1.
     """
 
     ids: Tensor
@@ -57,7 +59,7 @@ class Batch(NamedTuple):
         return texts, self.ids[texts, positions]
 
     def all_tokens(self) -> tuple[Tensor, Tensor]:
-        """Like own_tokens, with those beyond."""
+        """Like own_tokens, with the tokens in `beyond`."""
         texts, positions = (self.beyond >= 0).nonzero(as_tuple=True)
         own_texts, own = self.own_tokens()
         return torch.cat([own_texts, texts]), torch.cat([own, self.beyond[texts, positions]])
@@ -81,8 +83,8 @@ class HeadOutput(NamedTuple):
 class Head(nn.Module):
     """A head: a HeadSpec with its weights.
 
-    output: the backbone's output layer over its vocabulary, which mlm needs, or None. hidden: size of the states.
-        components: size of the vocabulary. special: components of the special tokens.
+    output: the backbone's output layer over its vocabulary. Only mlm needs it; it may be None for mlp.
+    hidden: the size of a state. components: the size of the vocabulary. special: the components of special tokens.
     The parameters are `linear` (mlp), `importance`, `quality` and `residual`, if the spec has them; `lexical` has a
     table and no parameters. kept_components: float32 [components], 0 for special tokens, else 1.
     """

@@ -18,8 +18,10 @@ from lsr.vectors.sparse_vectors import SparseVectors
 class Windows:
     """The windows of texts, text after text, in reading order. A blank text has none.
 
-    vectors: one row per window. texts: int64 [windows], the text of each window. begins, ends: int64 [windows], its
-        characters in the text, ends excluded. count: number of texts.
+    vectors: one row per window.
+    texts: int64 [windows], the number of the text of each window.
+    begins, ends: int64 [windows], the place of each window in its text, in characters, ends excluded.
+    count: the number of texts.
     """
 
     vectors: SparseVectors

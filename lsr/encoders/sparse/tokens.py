@@ -29,8 +29,10 @@ UNNAMED = "<unnamed "
 class FolderTokenizer:
     """The tokenizer in a folder, from tokenizer.json, or from vocab.txt of a BERT model.
 
-    components: size of the vocabulary, if it is larger than the tokenizer's. stemmed: all tokens with the same stem
-        have the number of the first one. config: content of tokenizer_config.json.
+    components: the size of the vocabulary, if it is larger than the tokenizer's.
+    stemmed: whether all tokens with the same stem have the number of the first one.
+    config: the content of tokenizer_config.json.
+
     Raises EncoderError if both files are missing, or one is damaged, and MissingExtraError.
     """
 

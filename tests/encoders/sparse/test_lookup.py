@@ -105,7 +105,7 @@ def test_idf_of_a_collection(tiny: Path, tmp_path: Path) -> None:
     np.testing.assert_allclose(read_table(tmp_path / "idf.json", side.vocabulary), found, rtol=1e-7)
 
 
-def test_idf_of_nothing(tiny: Path) -> None:
+def test_idf_of_texts_without_tokens(tiny: Path) -> None:
     for texts in ([], ["", "  "]):
         with pytest.raises(EncoderError, match="no document has a token"):
             idf_of_texts(texts, FolderTokenizer(tiny))

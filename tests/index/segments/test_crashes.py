@@ -34,7 +34,7 @@ def test_five_hundred_kills(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
 @pytest.mark.long
-def test_a_fault_is_an_error_and_loses_nothing() -> None:
+def test_an_io_fault_is_an_error_and_loses_nothing() -> None:
     said = run_module("tests.index.segments.faults", "--every", 9, "--kinds", "add", "several commits", "merge")
     assert all("refused" in line for line in said.splitlines() if line.startswith("ENOSPC of write"))
 
