@@ -21,7 +21,7 @@ GPU_TOKENS_PER_BATCH = 1 << 16
 MOST_TEXTS = 1024  # each needs a float per component
 MOST_TOKENS_PER_BATCH = 1 << 13  # on the CPU, with any batch_size, to bound the memory of states
 
-Batch = npt.NDArray[np.int64]  # positions of texts
+TextNumbers = npt.NDArray[np.int64]  # numbers of the texts of a batch, in the list of all texts
 Result = TypeVar("Result")
 
 # A forked process does not have the OpenMP threads of its parent, and would wait for them forever.
@@ -63,7 +63,7 @@ def find_dtype(dtype: Dtype) -> torch.dtype:
     return found
 
 
-def by_length(lengths: npt.NDArray[np.int64], batch_size: int | None, device: torch.device) -> list[Batch]:
+def by_length(lengths: npt.NDArray[np.int64], batch_size: int | None, device: torch.device) -> list[TextNumbers]:
     """Batches of texts of similar length, the longest first. Texts of length 0 are in no batch.
 
     lengths: int64 [texts], in tokens. batch_size: maximum number of texts in a batch; None chooses a size for the
@@ -105,7 +105,9 @@ def collate(tokens: Sequence[Sequence[npt.NDArray[Any]]], padding: int) -> tuple
     return mask, *(each if each.dtype == torch.bool else each.long() for each in padded)
 
 
-def computed(work: Callable[[Batch], Result], batches: list[Batch], device: torch.device) -> Iterator[Result]:
+def computed(
+    work: Callable[[TextNumbers], Result], batches: list[TextNumbers], device: torch.device
+) -> Iterator[Result]:
     """The results of `work` for the batches, in their order."""
     threads = min(torch.get_num_threads(), len(batches)) if device.type == "cpu" else 1
     if threads <= 1:

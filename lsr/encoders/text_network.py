@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import AutoConfig, AutoTokenizer
 
 from lsr.encoders.base import Dtype, check_max_length, first_line
-from lsr.encoders.batches import Batch, by_length, collate, computed, find_device, find_dtype, move, pad_id
+from lsr.encoders.batches import TextNumbers, by_length, collate, computed, find_device, find_dtype, move, pad_id
 from lsr.encoders.folders.model_files import AGAIN
 from lsr.encoders.sparse.backbone import positions_of_network, quiet
 from lsr.encoders.text_beginnings import TextBeginnings
@@ -103,7 +103,7 @@ class TextNetwork:
 
     def compute(
         self, tokens: list[Tokens], batch_size: int | None, read: Callable[[Any, Tensor], Tensor]
-    ) -> Iterator[tuple[Batch, npt.NDArray[np.float32]]]:
+    ) -> Iterator[tuple[TextNumbers, npt.NDArray[np.float32]]]:
         """Batches of texts of similar length, without those of length 0, each with values of the network's output.
 
         read: from the output and the mask, bool [texts, tokens], to float [texts, ...].
@@ -111,7 +111,7 @@ class TextNetwork:
         """
 
         @torch.inference_mode()
-        def work(batch: Batch) -> npt.NDArray[np.float32]:
+        def work(batch: TextNumbers) -> npt.NDArray[np.float32]:
             mask, *inputs = (each.to(self._device) for each in collate([tokens[text] for text in batch], self._pad_id))
             output = self.model(**dict(zip(self._inputs, inputs, strict=True)), attention_mask=mask.long())
             found = read(output, mask).float()

@@ -29,7 +29,7 @@ from lsr.errors import (
 from lsr.index.dense_config import DenseConfig
 from lsr.index.segments.generation import METADATA, METADATA_FILE
 from lsr.index.segments.index_writer import IndexWriter
-from lsr.retrieval.chosen_documents import ChosenDocuments, See, changed, place_of
+from lsr.retrieval.chosen_documents import ChosenDocuments, Observe, changed, place_of
 from lsr.retrieval.dense_side import described_in, first_dense
 from lsr.retrieval.encoding import Documents
 from lsr.retrieval.segment_maker import SegmentMaker, remove_encodings
@@ -130,14 +130,14 @@ class Changes:
         missing = self._writer.unnamed() if delete_missing else None
         known = 0
 
-        def see(given: list[Document], taken: list[Document]) -> None:
+        def observe(given: list[Document], taken: list[Document]) -> None:
             nonlocal known
             if missing is not None:
                 missing.name([document.doc_id for document in given])
             if dry_run:
                 known += int(self._writer.contains([document.doc_id for document in taken]).sum())
 
-        encoder = self._surveyed(chosen, see, progress)
+        encoder = self._surveyed(chosen, observe, progress)
         deleted = [] if missing is None else missing.ids()
         if missing is not None and not chosen.given:
             raise CollectionError(
@@ -242,7 +242,7 @@ class Changes:
             )
         return found
 
-    def _surveyed(self, chosen: ChosenDocuments, see: See, progress: bool) -> Encoder:
+    def _surveyed(self, chosen: ChosenDocuments, observe: Observe, progress: bool) -> Encoder:
         """The encoder, with all words of the documents. All errors in the documents are raised first."""
         encoder = self._encoder
         if encoder is None:
@@ -250,7 +250,7 @@ class Changes:
                 f"{self._writer.folder}: has no encoder (it was built from vectors); add vectors, or attach an encoder "
                 "with lsr attach"
             )
-        texts = chosen.survey(self._known_columns(), see, progress)
+        texts = chosen.survey(self._known_columns(), observe, progress)
         if isinstance(encoder, BM25Encoder):
             return encoder.extended(texts)
         deque(texts, maxlen=0)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _AT_ONCE = 1024
 
 Choose = Callable[[list[Document]], Iterable[Document]]
-See = Callable[[list[Document], list[Document]], None]  # (a batch of documents, the chosen documents of the batch)
+Observe = Callable[[list[Document], list[Document]], None]  # (a batch, its chosen documents)
 
 
 class ChosenDocuments:
@@ -41,10 +41,10 @@ class ChosenDocuments:
         for some in batched(self._documents.documents(), _AT_ONCE):
             yield from self._choose(some)
 
-    def survey(self, known: pa.Schema | None, see: See, progress: bool) -> Iterator[str]:
+    def survey(self, known: pa.Schema | None, observe: Observe, progress: bool) -> Iterator[str]:
         """The text of each chosen document. Checks all documents.
 
-        known: the metadata columns of the index, with which those of the documents must agree. see: called with all
+        known: the metadata columns of the index, with which those of the documents must agree. observe: called with all
             documents, in batches.
 
         Raises CollectionError, which names the place, for a value that does not fit its column.
@@ -55,7 +55,7 @@ class ChosenDocuments:
         with progress_bar("comparing", self._documents.count if progress else None, "documents", progress) as advance:
             for some in batched(self._documents.documents(), _AT_ONCE):
                 chosen = list(self._choose(some))
-                see(some, chosen)
+                observe(some, chosen)
                 for document in chosen:
                     yield document.full_text
                     count += 1

@@ -42,7 +42,7 @@ class FocusingWindow:
     def width(self) -> int:
         return self._widths[self._at]
 
-    def see(self, nonzeros: Iterable[int]) -> None:
+    def update(self, nonzeros: Iterable[int]) -> None:
         """Count the texts of a batch, and narrow the window if it is due."""
         self._seen.extend(nonzeros)
         while self._at + 1 < len(self._widths) and len(self._seen) == self._seen.maxlen:

@@ -73,7 +73,7 @@ class TrainingStep:
                 raise self._too_large(batch, step)
             for side, window in self._windows:
                 nonzeros = documents if side is self._model.document else queries
-                window.see(accelerator.gather(nonzeros).tolist())
+                window.update(accelerator.gather(nonzeros).tolist())
                 side.window = window.width
             for name, value in cost.figures.items():
                 sums[name] = sums.get(name, torch.zeros((), device=value.device)) + value / len(batches)
