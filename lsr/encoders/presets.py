@@ -202,7 +202,7 @@ _INFERENCE_FREE = (
         _DOC_V2,
         name="lexical-doc",
         query="collection-idf",
-        document=HeadSpec(special_components=False, lexical=0.3, window=24),
+        document=HeadSpec(special_components=False, lexical=0.3, window=99),
         regularizer=PublishedRegularizer.of_documents(1e-3),
         paper="none; lsr's own, after Geng et al. 2024 and BM25",
         supervision=Supervision("KL to dense and sparse teachers", "one of BM25"),

@@ -42,7 +42,7 @@ class HeadSpec:
         weights. The network's weights are multiplied by this factor and added to saturated counts of the text's stems
         (lsr.encoders.sparse.lexical_part), which do not depend on the collection. None: no counts. mlm only.
     window: PROSPER's lexical focusing window (eq. 10): only this number of the largest weights is kept. With lexical,
-        it limits the components without a count: all stems of the text are kept.
+        all stems of the text are kept, and the components without a count fill the window, at least a quarter of it.
     unit_length: the weights are divided by their Euclidean length (PROSPER's queries, eq. 11).
 
     Raises EncoderError for values that cannot be combined.

@@ -10,12 +10,14 @@ from torch import Tensor
 from lsr.errors import ParameterError
 
 
-def focused(weights: Tensor, width: int) -> Tensor:
+def focused(weights: Tensor, width: int | Tensor) -> Tensor:
     """The `width` largest weights of each text, and 0 for the others: float [texts, components].
 
-    Of equal weights, the lower component is kept, as in SparseVectors.top_k, which encoders use.
+    width: at least 1 and at most the number of components; one for all texts, or int64 [texts, 1]. Of equal weights,
+        the lower component is kept, as in SparseVectors.top_k, which encoders use.
     """
-    least = weights.topk(width, dim=1).values[:, -1:]
+    largest = weights.topk(int(width.max()) if isinstance(width, Tensor) else width, dim=1).values
+    least = largest.gather(1, width - 1) if isinstance(width, Tensor) else largest[:, -1:]
     larger, alike = weights > least, weights == least
     room = width - larger.sum(1, keepdim=True)
     return weights * (larger | (alike & (alike.cumsum(1) <= room)))

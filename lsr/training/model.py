@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from lsr.encoders.sparse.backbone import Backbone, seeded
 from lsr.encoders.sparse.heads import ABOVE_ZERO, ACTIVATION_FUNCTIONS, Batch, Head, LearnedTable, States
+from lsr.encoders.sparse.lexical_part import expansion_width
 from lsr.encoders.sparse.lookup import LookupSide
 from lsr.encoders.sparse.sparse_encoder import SparseEncoder
 from lsr.encoders.sparse.transformer import TransformerSide
@@ -285,7 +286,8 @@ def head_weights(head: Head, states: States, batch: Batch, window: int | None) -
     if spec.lexical is not None:
         weights, counts = torch.relu(weights), found[1]
         if window is not None and window < weights.shape[1]:
-            weights = torch.where(counts > 0, weights, focused(weights * (counts == 0), window))
+            width = expansion_width(window, (counts > 0).sum(1, keepdim=True))
+            weights = torch.where(counts > 0, weights, focused(weights * (counts == 0), width))
         weights = spec.lexical * weights + counts
     elif window is not None and window < weights.shape[1]:
         weights = focused(weights, window)

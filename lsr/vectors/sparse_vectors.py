@@ -343,12 +343,17 @@ class SparseVectors(HasFacts):
         begin, end = self.indptr[i], self.indptr[i + 1]
         return self.indices[begin:end], self.values[begin:end]
 
-    def top_k(self, k: int) -> SparseVectors:
-        """The k heaviest components of each row. Of equal weights, lower components are kept. Raises ParameterError."""
-        check_whole("k", k)
-        k = min(k, self.dim)
+    def top_k(self, k: int | npt.NDArray[np.int64]) -> SparseVectors:
+        """The k heaviest components of each row. Of equal weights, lower components are kept.
+
+        k: a number, or int64 [rows], one for each row. Raises ParameterError for a number below 1.
+        """
+        if not isinstance(k, np.ndarray):
+            check_whole("k", k)
+            k = min(k, self.dim)
         lengths = np.diff(self.indptr)
-        indptr = indptr_of(np.minimum(lengths, k))
+        kept_lengths = np.minimum(lengths, k)
+        indptr = indptr_of(kept_lengths)
         indices = np.empty(indptr[-1], self.indices.dtype)
         values = np.empty(indptr[-1], np.float32)
         for start, stop in row_steps(self.indptr):
@@ -357,7 +362,7 @@ class SparseVectors(HasFacts):
             # By row, then by descending weight. The sort is stable, so equal weights stay in component order.
             order = np.lexsort((-step_values, rows_of(lengths[start:stop])))
             rank = np.arange(end - begin) - np.repeat(self.indptr[start:stop] - begin, lengths[start:stop])
-            kept = np.sort(order[rank < k])
+            kept = np.sort(order[rank < np.repeat(kept_lengths[start:stop], lengths[start:stop])])
             indices[indptr[start] : indptr[stop]] = self.indices[begin:end][kept]
             values[indptr[start] : indptr[stop]] = step_values[kept]
         return self.from_normalized(indptr, indices, values, self.dim, self.ids)

@@ -93,7 +93,8 @@ def windowed(spec: HeadSpec, w: Floats, counts: Floats) -> Floats:
     if spec.window is None:
         return w
     beside = np.where(counts > 0, 0, w)
-    dropped = np.argsort(-beside, kind="stable")[spec.window :]
+    room = spec.window if spec.lexical is None else max(spec.window - int((counts > 0).sum()), spec.window // 4, 1)
+    dropped = np.argsort(-beside, kind="stable")[room:]
     beside[dropped] = 0
     return beside + np.where(counts > 0, w, 0)
 

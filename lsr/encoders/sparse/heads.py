@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from lsr.encoders.sparse.lexical_part import LexicalPart
+from lsr.encoders.sparse.lexical_part import LexicalPart, expansion_width
 from lsr.encoders.spec import HeadSpec
 from lsr.vectors.normalize import component_dtype, indptr_of, rows_of
 from lsr.vectors.sparse_vectors import SparseVectors
@@ -153,7 +153,7 @@ class Head(nn.Module):
         return unit_length(vectors) if spec.unit_length else vectors
 
     def _with_counts(self, vectors: SparseVectors, batch: Batch, lexical: LexicalPart) -> SparseVectors:
-        """The network's rows times the factor, plus the lexical part. The window limits the components beside it."""
+        """The network's rows times the factor, plus the lexical part. See HeadSpec for the window."""
         counts = [each.cpu().numpy() for each in lexical(*batch.all_tokens(), len(batch.ids))]
         if not self.spec.special_components:
             counts = [*_keep(~self._is_special[counts[1]], *counts)]
@@ -161,7 +161,9 @@ class Head(nn.Module):
         in_text = np.isin(_keys(network[0], network[1], self.components), _keys(counts[0], counts[1], self.components))
         texts, components, weights = _keep(~in_text, *network)
         others = SparseVectors(_indptr(texts, len(vectors)), components, weights, self.components)
-        others = others if self.spec.window is None else others.top_k(self.spec.window)
+        if self.spec.window is not None:
+            counted = np.bincount(counts[0], minlength=len(vectors))
+            others = others.top_k(expansion_width(self.spec.window, counted))
         expansion: tuple[npt.NDArray[Any], ...] = rows_of(np.diff(others.indptr)), others.indices, others.values
         found = counts, _keep(in_text, *network), expansion
         texts, components, weights = (np.concatenate(each) for each in zip(*found, strict=True))

@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 K1, B = 0.9, 0.4  # the defaults of BM25Encoder
 LENGTH = 100.0  # tokens of the mean text: fixed, so that a document needs no statistics of a collection
+
+
+A = TypeVar("A", npt.NDArray[np.int64], Tensor)
+
+
+def expansion_width(window: int, counted: A) -> A:
+    """The number of components without a count that a window keeps, for each text: int64, like `counted`.
+
+    counted: the number of components with a count, all of which are kept. A quarter of the window is left to the
+    others in any case, because the stems of a long text fill the window.
+    """
+    return (window - counted).clip(max(window // 4, 1))
 
 
 class LexicalPart(nn.Module):

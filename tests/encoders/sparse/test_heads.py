@@ -108,6 +108,7 @@ SPECS = [
     HeadSpec(residual=True, pooling="max", window=5, unit_length=True),
     HeadSpec(residual=True, pooling="last", literal_only=True, unit_length=True),
     HeadSpec(lexical=0.3, special_components=False, window=5),
+    HeadSpec(lexical=0.3, window=30),
     HeadSpec(lexical=2, pooling="sum"),
     HeadSpec(window=1),
     HeadSpec(unit_length=True),
