@@ -42,7 +42,7 @@ VECTORS = DATA / "vectors" / "packages-500k.npz"
 TEXTS = DATA / "package-search"
 SHARES = (0.25, 0.5, 0.75, 2.0)
 CLIENTS = 8
-COLUMNS = ("load", "requests/s", "answered/s", "p50 ms", "p99", "p99.9", "429", "504", "incomplete")
+COLUMNS = ("load", "requests per s", "answered per s", "p50 ms", "p99", "p99.9", "429", "504", "incomplete")
 
 
 def main() -> None:
