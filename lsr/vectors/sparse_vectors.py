@@ -346,11 +346,13 @@ class SparseVectors(HasFacts):
     def top_k(self, k: int | npt.NDArray[np.int64]) -> SparseVectors:
         """The k heaviest components of each row. Of equal weights, lower components are kept.
 
-        k: a number, or int64 [rows], one for each row. Raises ParameterError for a number below 1.
+        k: at least 1, or int64 [rows], one for each row. Raises ParameterError for any other.
         """
         if not isinstance(k, np.ndarray):
             check_whole("k", k)
             k = min(k, self.dim)
+        elif k.shape != (len(self),) or k.dtype.kind != "i" or (k < 0).any():
+            raise ParameterError(f"k is {shown(k)}; give a number, or one number for each of the {len(self)} rows")
         lengths = np.diff(self.indptr)
         kept_lengths = np.minimum(lengths, k)
         indptr = indptr_of(kept_lengths)
