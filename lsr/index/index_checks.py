@@ -77,7 +77,7 @@ def empty_result(queries: int, k: int) -> tuple[npt.NDArray[np.float32], npt.NDA
             if queries * int(k) * BYTES_PER_HIT > machine_memory():
                 raise MemoryError  # before the system kills the process
         scores, rows = np.empty((queries, k), np.float32), np.empty((queries, k), np.int64)
-        scores.fill(-np.inf)  # np.full takes 1 µs longer for each
+        scores.fill(-np.inf)  # np.full takes .4 µs longer for each
         rows.fill(-1)
         return scores, rows
     except (MemoryError, ValueError, OverflowError):
