@@ -82,7 +82,7 @@ def grow(data_set: str, rows: int, folder: str, terms: int | None = None) -> Non
     if terms:
         real = real.top_k(terms)
     if rows > len(real) and not order_path.exists():
-        np.save(order_path, SeismicIndex.build(real, threads=None).engine.arrays()["rows"].astype(np.int64))
+        np.save(order_path, neighbor_order(real))
     parts = [real[: min(rows, len(real))]]
     if rows > len(real):
         parts += mixtures(real, np.load(order_path), rows - len(real))
@@ -90,6 +90,14 @@ def grow(data_set: str, rows: int, folder: str, terms: int | None = None) -> Non
     lengths = {"real": real.nnz / len(real), "all": sum(part.nnz for part in parts) / rows}
     about = {"set": data_set, "rows": rows, "real_rows": min(rows, len(real)), "components_a_row": lengths}
     (Path(folder) / "documents.json").write_text(json.dumps(about, indent=1))
+
+
+def neighbor_order(vectors: SparseVectors) -> np.ndarray:
+    """int64[rows]: the rows in the order of lsr's blocks. Raises SystemExit for too few rows for blocks."""
+    index = SeismicIndex.build(vectors, threads=None)
+    if index.inverted:
+        raise SystemExit("the collection is too small to have blocks of neighbors")
+    return index.engine.arrays()["rows"].astype(np.int64)
 
 
 def mixtures(real: SparseVectors, order: np.ndarray, rows: int) -> list[SparseVectors]:

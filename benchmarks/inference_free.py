@@ -31,7 +31,7 @@ import bm25s
 import numpy as np
 from effectiveness import DATA, beir_folders
 from encode import cpu_name
-from grown import mixtures
+from grown import mixtures, neighbor_order
 from result_files import Row, write_rows
 from rich.console import Console
 from rich.table import Table
@@ -79,10 +79,7 @@ def inference_free(collection: Collection, name: str, cache: Path) -> tuple[Spar
 
 def grown(vectors: SparseVectors, texts: list[str], rows: int) -> tuple[SparseVectors, list[str]]:
     """`rows` documents, of which the first are real."""
-    index = SeismicIndex.build(vectors, threads=None)
-    if index.inverted:
-        raise SystemExit("--grown: the collection is too small to have blocks of neighbors")
-    order = index.engine.arrays()["rows"].astype(np.int64)
+    order = neighbor_order(vectors)
     places = np.argsort(order)
     words = [text.split() for text in texts]
     made = list(texts)

@@ -17,7 +17,6 @@ twelve collections are given, and queries and seeds are drawn.
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -27,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 from effectiveness import DATA
+from result_files import Row, write_rows
 from rich.console import Console
 from rich.table import Table as RichTable
 
@@ -37,7 +37,6 @@ from lsr.encoders.build import build_encoder
 from lsr.encoders.collection_idf import idf_from
 from lsr.encoders.folders.find import find_checkpoint
 from lsr.eval.measures import query_values
-from lsr.provenance import facts
 from lsr.reproduce.contrasts import clusters_of
 from lsr.reproduce.hierarchical_bootstrap import Cases, bootstrap_difference
 from lsr.reproduce.plan_parts import MINILM, TINY, UNSEEN
@@ -150,7 +149,8 @@ def main() -> None:
         train(training(pairs, arguments.steps, seed), folder, offline_data=DATA, device="cpu", progress=True)
     systems = encoders([folder / "encoder" for folder in seeds])
 
-    rows, cases = [], {name: [] for name in systems}  # cases: system -> values of the queries of each collection
+    rows: list[Row] = []
+    cases = {name: [] for name in systems}  # system -> values of the queries of each collection
     clusters: list[npt.NDArray[np.int64]] = []
     for judged in UNSEEN:
         collection: Collection = load_collection(DATA / judged.path.rpartition("/")[2], judged.split)
@@ -169,54 +169,41 @@ def main() -> None:
             values = query_values(judgments, run, [MEASURE])[MEASURE]
             per_query = np.array([values.get(query, 0.0) for query in chosen])
             cases[name].append(per_query)
-            rows.append(
-                [judged.name, len(ids), len(chosen), name, f"{per_query.mean():.4f}", f"{documents.nnz / len(ids):.1f}"]
-            )
-            print(*rows[-1], flush=True)
+            sizes = {"collection": judged.name, "documents": len(ids), "queries": len(chosen), "system": name}
+            rows.append({**sizes, MEASURE: f"{per_query.mean():.4f}", "non-zeros": f"{documents.nnz / len(ids):.1f}"})
+            print(*rows[-1].values(), flush=True)
     write(output, rows, cases, clusters, [f"trained-{number}" for number in range(1, len(seeds) + 1)])
 
 
 def write(
     output: Path,
-    rows: list[list[object]],
+    rows: list[Row],
     cases: dict[str, list[npt.NDArray[np.float64]]],
     clusters: list[npt.NDArray[np.int64]],
     trained: list[str],
 ) -> None:
-    """Write results.csv and differences.csv, and print both."""
-    made = facts(1)
-    said = [made.get("commit", ""), made["date"], made["processor"]]
-    with (output / "results.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(
-            ["collection", "documents", "queries", "system", MEASURE, "non-zeros", "commit", "date", "machine"]
-        )
-        writer.writerows([*row, *said] for row in rows)
-    shown = RichTable(title=f"mean {MEASURE} over {len(clusters)} collections, and differences")
-    headings = ["system", "mean", "less", "drawn", "difference", "low", "high", "p"]
-    for heading in headings:
-        shown.add_column(heading)
-    with (output / "differences.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow([*headings, "commit", "date", "machine"])
-        for name, seeds in (("untrained", ["untrained"]), ("trained", trained)):
-            mean = (
-                np.mean([cases[seed][number].mean() for seed in seeds for number in range(len(clusters))])
-                if seeds
-                else 0
-            )
-            for other in ("bm25", TINY, "untrained"):
-                if not seeds or name == other:
-                    continue
-                compared = [
-                    Cases(cases[other][number][None], np.stack([cases[seed][number] for seed in seeds]), groups)
-                    for number, groups in enumerate(clusters)
-                ]
-                for drawn, what in ((True, "collections, queries, seeds"), (False, "queries, seeds")):
-                    found = bootstrap_difference(compared, drawn=drawn)
-                    row = [name, f"{mean:.4f}", other, what, *(f"{value:.4f}" for value in found)]
-                    writer.writerow([*row, *said])
-                    shown.add_row(*row)
+    """Write results.csv and differences.csv, and print the differences."""
+    write_rows(output / "results.csv", rows)
+    differences: list[Row] = []
+    for name, seeds in (("untrained", ["untrained"]), ("trained", trained)):
+        for other in ("bm25", TINY, "untrained"):
+            if not seeds or name == other:
+                continue
+            mean = np.mean([values.mean() for seed in seeds for values in cases[seed]])
+            compared = [
+                Cases(cases[other][number][None], np.stack([cases[seed][number] for seed in seeds]), groups)
+                for number, groups in enumerate(clusters)
+            ]
+            for drawn, what in ((True, "collections, queries, seeds"), (False, "queries, seeds")):
+                found = zip(
+                    ("difference", "low", "high", "p"), bootstrap_difference(compared, drawn=drawn), strict=True
+                )
+                figures = {column: f"{value:.4f}" for column, value in found}
+                differences.append({"system": name, "mean": f"{mean:.4f}", "less": other, "drawn": what, **figures})
+    write_rows(output / "differences.csv", differences)
+    shown = RichTable(*differences[0], title=f"mean {MEASURE} over {len(clusters)} collections, and differences")
+    for each in differences:
+        shown.add_row(*each.values())
     Console(width=140).print(shown)
 
 

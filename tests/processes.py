@@ -7,11 +7,14 @@ import pty
 import re
 import resource
 import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from lsr.errors import LsrError
 
@@ -43,6 +46,26 @@ def full_disk(limit: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def free_port() -> int:
+    """A port of this machine that no process listens to."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    return port
+
+
+def wait_for_server(process: subprocess.Popen[Any], port: int) -> None:
+    """Wait until the process accepts connections; fails if it ends, or takes longer than a minute."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+            return
+        except OSError:
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
 
 
 def run_python(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:

@@ -14,6 +14,7 @@ from mcp.server.mcpserver.exceptions import ToolError
 
 from lsr.errors import LsrError, ParameterError
 from lsr.retrieval.hits import as_json
+from lsr.retrieval.one_document import existing
 from lsr.retrieval.searcher import Searcher
 from lsr.version import __version__
 
@@ -65,7 +66,5 @@ def _told() -> Iterator[None]:
 
 
 def _document(searcher: Searcher, doc_id: str) -> dict[str, Any]:
-    found = searcher.document(doc_id)
-    if found is None:
-        raise ParameterError(f"there is no document {doc_id!r}; check the id")
+    found = existing(searcher.document(doc_id), doc_id)
     return {"doc_id": doc_id, "text": found.text, "metadata": as_json(found.metadata)}

@@ -10,7 +10,7 @@ from lsr.checks import expanded
 from lsr.distributed.sharded_folder import is_sharded
 from lsr.errors import ParameterError
 from lsr.progress import progress_bar
-from lsr.retrieval.query_vectors import QueryVectors, read_query_vectors
+from lsr.retrieval.query_vectors import QueryVectors, named_queries, read_query_vectors
 from lsr.retrieval.request import SPARSE
 from lsr.retrieval.searcher import Searcher
 from lsr.retrieval.snapshot import QUERIES_AT_ONCE
@@ -43,16 +43,12 @@ class Asked(NamedTuple):
     @property
     def ids(self) -> list[str]:
         """The ids of the queries. Vectors without ids have their row numbers as ids."""
-        if isinstance(self.queries, QueryVectors):
-            return self.queries.names
-        if isinstance(self.queries, SparseVectors):
-            return self.queries.ids or [str(row) for row in range(len(self.queries))]
-        return list(self.queries)
+        return named_queries(self.queries)[0]
 
     @property
     def rows(self) -> list[str] | SparseVectors | QueryVectors:
         """The queries without ids: texts, or vectors."""
-        return self.queries if isinstance(self.queries, SparseVectors | QueryVectors) else list(self.queries.values())
+        return named_queries(self.queries)[1]
 
     def encoded(self, progress: bool = False) -> SparseVectors:
         """The queries as vectors, with their ids. Raises the errors of the encoder."""

@@ -272,6 +272,11 @@ def _chosen(rows: Any, places: Sequence[int]) -> Any:
     return [rows[place] for place in places] if isinstance(rows, list) else rows[np.asarray(places, np.int64)]
 
 
+def each_encodes(front: Snapshot) -> bool:
+    """Whether each shard encodes texts itself, because the encoder is BM25. front: the snapshot of any shard."""
+    return front.generation is not None and is_bm25(front.generation.commit.encoder)
+
+
 def is_bm25(described: Mapping[str, Any] | None) -> bool:
     """Whether an encoder, by its description, is BM25, whose vocabulary grows separately in each shard."""
     return described is not None and described.get("kind") == BM25Encoder.name

@@ -13,7 +13,7 @@ from lsr.checks import check_choice, check_whole, expanded
 from lsr.collections.documents import as_documents
 from lsr.display import HasFacts
 from lsr.distributed.local_shards import LocalShards, Shards
-from lsr.distributed.shard import is_bm25
+from lsr.distributed.shard import each_encodes
 from lsr.distributed.sharded_changes import Committed, ShardedChanges, read_shards, stamp_of
 from lsr.distributed.sharded_folder import ShardedFolder
 from lsr.distributed.sharded_snapshot import Missing, ShardedSnapshot
@@ -92,8 +92,7 @@ class ShardedSearcher(Searches, HasFacts):
         shards: Shards
         if cluster is None:
             paths = [described.path(number) for number in range(len(described.shards))]
-            by_text = front.generation is not None and is_bm25(front.generation.commit.encoder)
-            shards = LocalShards(paths, device, None if by_text else front.query_encoder)
+            shards = LocalShards(paths, device, None if each_encodes(front) else front.query_encoder)
         else:
             from lsr.distributed.ray_shards import ActorShards
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from lsr.checks import check_flag, check_text, check_whole, checked_texts
 from lsr.distributed.local_shards import Answers, Shards
 from lsr.distributed.ranking_merge import Ranked, merge_rankings
-from lsr.distributed.shard import NAMED, ShardQueries, Wanted, is_bm25
+from lsr.distributed.shard import NAMED, ShardQueries, Wanted, each_encodes
 from lsr.distributed.sharded_feedback import FoundInShards, fed_back
 from lsr.distributed.sharded_folder import ShardedFolder, shard_of
 from lsr.distributed.sharded_why import told_why
@@ -83,7 +83,7 @@ class ShardedSnapshot:
     @cached_property
     def by_text(self) -> bool:
         """Whether each shard encodes texts, because the vocabulary of BM25 grows separately in each shard."""
-        return self.front.generation is not None and is_bm25(self.front.generation.commit.encoder)
+        return each_encodes(self.front)
 
     def encode(
         self, queries: Sequence[str] | SparseVectors | QueryVectors, sides: Sequence[SideName] = (SPARSE,)
@@ -254,7 +254,9 @@ class ShardedSnapshot:
         return answers.given[shard]
 
     def _asked(self, queries: Sequence[str] | SparseVectors | QueryVectors, request: SearchRequest) -> ShardQueries:
-        texts = None if isinstance(queries, SparseVectors | QueryVectors) else checked_texts(queries, "query")
+        texts = None
+        if not isinstance(queries, SparseVectors | QueryVectors):
+            queries = texts = checked_texts(queries, "query")
         return ShardQueries(texts, self.encode(queries, request.sides))
 
     def _hits(self, asked: ShardQueries, request: SearchRequest, threads: int | None) -> list[Hits]:

@@ -78,12 +78,12 @@ class Explaining(Protocol):
 
 def explain(snapshot: Explaining, query: Any, doc_id: str) -> Explained:
     """See Searcher.explain."""
-    return _existing(snapshot.explained(*_encoded(snapshot, query), doc_id), doc_id)
+    return existing(snapshot.explained(*_encoded(snapshot, query), doc_id), doc_id)
 
 
 def why(snapshot: Explaining, query: Any, doc_id: str, request: SearchRequest) -> ToldWhy:
     """See Searcher.why."""
-    return _existing(snapshot.why(*_encoded(snapshot, query), doc_id, request), doc_id)
+    return existing(snapshot.why(*_encoded(snapshot, query), doc_id, request), doc_id)
 
 
 def _encoded(snapshot: Explaining, query: Any) -> tuple[Mapping[str, Any], str | None]:
@@ -92,7 +92,8 @@ def _encoded(snapshot: Explaining, query: Any) -> tuple[Mapping[str, Any], str |
     return snapshot.encode(queries), queries[0] if isinstance(queries, list) else None
 
 
-def _existing(found: T | None, doc_id: str) -> T:
+def existing(found: T | None, doc_id: str) -> T:
+    """`found`, which concerns a document. Raises ParameterError for None: there is no such document."""
     if found is None:
         raise ParameterError(f"there is no document {doc_id!r}; check the id")
     return found

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from lsr.checks import check_flag, check_kind, check_whole, checked_texts
+from lsr.checks import check_flag, check_kind, check_whole, checked_texts, listed
 from lsr.errors import EncoderError, LsrWarning, ParameterError
 from lsr.index.filters import Filter
 from lsr.progress import progress_bar
@@ -142,7 +142,7 @@ class Snapshot:
         if isinstance(queries, SparseVectors | QueryVectors):
             texts = queries.texts if isinstance(queries, QueryVectors) else None
         else:
-            queries = texts = checked_texts(queries, "query")
+            queries = texts = listed(queries, "texts")  # `encode` checks them
         encoded = self.encode(queries, request.sides)
         return self.hits_of_encoded(encoded, texts, request, threads)
 

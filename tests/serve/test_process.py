@@ -6,7 +6,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ import pytest
 
 from lsr import Searcher, build_index
 from tests.data import REPOSITORY
+from tests.processes import free_port, wait_for_server
 
 KEY = "a key of the environment"
 
@@ -25,9 +25,7 @@ KEY = "a key of the environment"
 def server(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], int, Path]]:
     folder = tmp_path / "notes.index"
     build_index([{"id": "a", "text": "bone density"}], folder, encoder="bm25")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     process = subprocess.Popen(
         [sys.executable, "-m", "lsr", "serve", str(folder), "--port", str(port)],
         env={**os.environ, "LSR_WRITE_KEYS": KEY.replace(" ", "-")},
@@ -35,14 +33,7 @@ def server(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], int, Path]]:
         stderr=subprocess.STDOUT,
         text=True,
     )
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-            break
-        except OSError:
-            assert process.poll() is None and time.monotonic() < deadline
-            time.sleep(0.05)
+    wait_for_server(process, port)
     yield process, port, folder
     process.kill()
     process.wait()

@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.data import REPOSITORY
+from tests.processes import free_port, wait_for_server
 
 BLOCKS = re.findall(
     r"```sh\n(.*?)```(?:\n\n```json\n(.*?)```)?", (REPOSITORY / "docs" / "serving.md").read_text(), re.DOTALL
@@ -37,19 +36,10 @@ def port(tmp_path: Path) -> Iterator[int]:
     """That of a server of the index of the first block."""
     bash(SERVE.sub("", BLOCKS[0][0]), tmp_path)
     [started] = SERVE.findall(BLOCKS[0][0])
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "lsr", *started.partition("&")[0].split()[1:], "--port", str(port)]
     with subprocess.Popen(command, cwd=tmp_path) as server:
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port)).close()
-                break
-            except OSError:
-                assert server.poll() is None and time.monotonic() < deadline
-                time.sleep(0.05)
+        wait_for_server(server, port)
         yield port
         server.terminate()
 

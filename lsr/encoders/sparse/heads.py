@@ -143,9 +143,7 @@ class Head(nn.Module):
             narrow = components.astype(component_dtype(self.components))
             vectors = SparseVectors.from_normalized(indptr, narrow, weights, self.components)
         else:
-            order = np.argsort(texts, kind="stable")
-            indptr = _indptr(texts, len(batch.ids))
-            vectors = SparseVectors(indptr, components[order], weights[order], self.components)
+            vectors = self._rows(len(batch.ids), texts, components, weights)
         if self.lexical is not None:
             vectors = self._with_counts(vectors, batch, self.lexical)
         elif spec.window is not None:
@@ -159,16 +157,20 @@ class Head(nn.Module):
             counts = [*_keep(~self._is_special[counts[1]], *counts)]
         network = rows_of(np.diff(vectors.indptr)), vectors.indices, vectors.values * np.float32(self.spec.lexical)
         in_text = np.isin(_keys(network[0], network[1], self.components), _keys(counts[0], counts[1], self.components))
-        texts, components, weights = _keep(~in_text, *network)
-        others = SparseVectors(_indptr(texts, len(vectors)), components, weights, self.components)
+        others = self._rows(len(vectors), *_keep(~in_text, *network))
         if self.spec.window is not None:
             counted = np.bincount(counts[0], minlength=len(vectors))
             others = others.top_k(expansion_width(self.spec.window, counted))
         expansion: tuple[npt.NDArray[Any], ...] = rows_of(np.diff(others.indptr)), others.indices, others.values
         found = counts, _keep(in_text, *network), expansion
-        texts, components, weights = (np.concatenate(each) for each in zip(*found, strict=True))
+        return self._rows(len(vectors), *(np.concatenate(each) for each in zip(*found, strict=True)))
+
+    def _rows(self, count: int, *found: npt.NDArray[Any]) -> SparseVectors:
+        """`count` rows from (texts, components, weights) in any order. Weights of the same component are added."""
+        texts, components, weights = found
         order = np.argsort(texts, kind="stable")
-        return SparseVectors(_indptr(texts, len(vectors)), components[order], weights[order], self.components)
+        indptr = indptr_of(np.bincount(texts, minlength=count))
+        return SparseVectors(indptr, components[order], weights[order], self.components)
 
     def _mlm(self, states: States, batch: Batch) -> HeadOutput:
         inputs, spec, counted = states.inputs, self.spec, batch.counted
@@ -371,10 +373,6 @@ def _keys(texts: npt.NDArray[Any], components: npt.NDArray[Any], dim: int) -> np
 
 def _keep(chosen: npt.NDArray[np.bool_], *arrays: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], ...]:
     return tuple(array[chosen] for array in arrays)
-
-
-def _indptr(texts: npt.NDArray[Any], count: int) -> npt.NDArray[np.int64]:
-    return indptr_of(np.bincount(texts, minlength=count))
 
 
 def _without(rows: HeadOutput, texts: Tensor) -> HeadOutput:
